@@ -1,0 +1,308 @@
+//! Settings: `config/default.toml` (compiled in), then a file, then `TSMS__…` from the environment.
+//!
+//! Every bound of every loop, queue, body, page, retry and wait has its name here. Unknown keys are
+//! refused, and so are pairs that contradict each other.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use crate::{domain::rules::RuleSet, stage::Stage};
+
+/// A value that must not be printed.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "\"\"" } else { "\"***\"" })
+    }
+}
+
+/// A length of time in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(u64);
+
+impl Millis {
+    /// As a [`Duration`].
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The record.
+    pub database: Database,
+    /// The queues.
+    pub queue: Queue,
+    /// The HTTP ingress.
+    pub ingress: Ingress,
+    /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
+    pub ops: Ops,
+    /// Pools, by stage name.
+    pub stage: BTreeMap<String, StagePool>,
+    /// Delivery to the web application.
+    pub forwarding: Forwarding,
+    /// Callbacks to terminals.
+    pub notification: Notification,
+    /// Default business rules.
+    pub rules: RuleSet,
+    /// The sweeper.
+    pub sweeper: Sweeper,
+    /// Logs.
+    pub log: Log,
+    /// Start and stop.
+    pub fleet: Fleet,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:PATH` or `mysql://user:password@host/name`.
+    pub url: Secret,
+    /// Most connections of one process (SQLite: readers; there is always one writer).
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout_ms: Millis,
+    /// How long one statement may wait for a lock.
+    pub lock_timeout_ms: Millis,
+    /// Tries of a transaction that met a deadlock or lock wait, the first included.
+    pub transaction_tries: u32,
+    /// Most rows in one statement.
+    pub statement_rows: usize,
+    /// Most row ids reserved at a time.
+    pub id_block: i64,
+    /// How long a block of ids may be used.
+    pub id_block_ttl_ms: Millis,
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// `memory:` or `redis://host:port/db`.
+    pub url: Secret,
+    /// First part of every key.
+    pub prefix: String,
+    /// How long one command may take.
+    pub response_timeout_ms: Millis,
+    /// How long a blocking read waits before it asks again.
+    pub block_ms: Millis,
+    /// Pause after the first failed connection; doubles up to `reconnect_max_ms`.
+    pub reconnect_min_ms: Millis,
+    /// Longest pause between connection attempts.
+    pub reconnect_max_ms: Millis,
+    /// Most delayed jobs promoted in one script call.
+    pub promote_batch: usize,
+    /// Most jobs in one push command.
+    pub push_batch: usize,
+    /// Most jobs acknowledged in one pipeline.
+    pub ack_batch: usize,
+    /// Most jobs the in-memory queue holds a stage; more are refused and left to the sweeper.
+    pub memory_capacity: usize,
+}
+
+/// `[ingress]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingress {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// Deepest JSON nesting.
+    pub max_depth: usize,
+    /// Most JSON values in a body.
+    pub max_values: usize,
+    /// Most transactions in a batch.
+    pub max_batch: usize,
+    /// Most field errors named in one answer.
+    pub max_errors: usize,
+    /// How long one request may take, body included.
+    pub request_timeout_ms: Millis,
+    /// Most submissions that wait for a commit; beyond it 503.
+    pub commit_queue: usize,
+    /// Most submissions in one commit.
+    pub commit_rows: usize,
+    /// Commits under way at the same time.
+    pub commit_writers: usize,
+    /// Most committed sets that wait to be enqueued; beyond it the sweeper enqueues them.
+    pub enqueue_queue: usize,
+    /// Largest body copied into a job; a larger one is loaded by the worker.
+    pub job_body_bytes: usize,
+    /// How long a token's identity is trusted before it is looked up again.
+    pub identity_ttl_ms: Millis,
+    /// Most identities kept in memory, unknown tokens included.
+    pub identity_capacity: u64,
+    /// Shortest `Retry-After`, in seconds.
+    pub retry_after_min_s: u64,
+    /// Longest `Retry-After`, in seconds.
+    pub retry_after_max_s: u64,
+}
+
+/// `[ops]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ops {
+    /// Where `/metrics`, `/livez` and `/readyz` are served; the ingress serves them too.
+    pub listen: SocketAddr,
+    /// How often queue and store gauges are read.
+    pub gauge_interval_ms: Millis,
+    /// How long a readiness result is reused.
+    pub ready_cache_ms: Millis,
+}
+
+/// `[stage.<name>]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StagePool {
+    /// Sets of jobs worked on at the same time in one process.
+    pub concurrency: usize,
+    /// Most jobs in one set.
+    pub batch: usize,
+    /// How long a set may take.
+    pub timeout_ms: Millis,
+    /// After this long without renewal a taken job is given to another worker.
+    pub lease_ms: Millis,
+    /// Deliveries after which a job that was never acknowledged is parked as poison.
+    pub max_deliveries: u32,
+    /// Pause before a failed set is tried again; doubles up to `retry_max_ms`.
+    pub retry_min_ms: Millis,
+    /// Longest pause between tries.
+    pub retry_max_ms: Millis,
+}
+
+/// `[forwarding]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    /// Whether sales are sent at all; off, they wait in the record.
+    pub enabled: bool,
+    /// The web application.
+    pub endpoint: String,
+    /// Bearer token for it.
+    pub token: Secret,
+    /// Most sales in one POST.
+    pub batch_size: usize,
+    /// POSTs under way at the same time, within one set.
+    pub parallel: usize,
+    /// How long one POST may take, answer included.
+    pub timeout_ms: Millis,
+    /// How long to wait for a connection.
+    pub connect_timeout_ms: Millis,
+    /// How long a claim holds a sale; longer than `timeout_ms`.
+    pub claim_ms: Millis,
+    /// Pause after the first failed attempt.
+    pub retry_min_ms: Millis,
+    /// Longest pause between attempts.
+    pub retry_max_ms: Millis,
+    /// Attempts after which a sale becomes a dead letter.
+    pub max_attempts: u32,
+    /// Longest `Retry-After` honoured.
+    pub retry_after_max_ms: Millis,
+    /// Consecutive failures that open the breaker.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open.
+    pub breaker_open_ms: Millis,
+    /// Most bytes read of an answer.
+    pub max_answer_bytes: usize,
+}
+
+/// `[notification]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notification {
+    /// How long one callback may take.
+    pub timeout_ms: Millis,
+    /// Callbacks under way at the same time, within one set.
+    pub parallel: usize,
+    /// Pause after the first failed attempt.
+    pub retry_min_ms: Millis,
+    /// Longest pause between attempts.
+    pub retry_max_ms: Millis,
+    /// Attempts after which a callback is given up.
+    pub max_attempts: u32,
+    /// How long a claim holds a callback; longer than `timeout_ms`.
+    pub claim_ms: Millis,
+}
+
+/// `[sweeper]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweeper {
+    /// Pause between rounds.
+    pub interval_ms: Millis,
+    /// How long due work may stand still before it is enqueued again.
+    pub grace_ms: Millis,
+    /// Rows read in one page.
+    pub page: usize,
+    /// Pages read of one stage in one round.
+    pub pages_per_round: usize,
+    /// Rows younger than this never move a mark.
+    pub mark_lag_ms: Millis,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A `tracing` filter, e.g. `info` or `tsms=debug,info`.
+    pub level: String,
+    /// `json` or `text`.
+    pub format: String,
+}
+
+/// `[fleet]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// How long running work may take to finish after SIGTERM.
+    pub drain_ms: Millis,
+    /// Folder of the embedded tier.
+    pub data_dir: PathBuf,
+    /// Stand-in web application of the demo.
+    pub demo_sink_listen: SocketAddr,
+}
+
+/// A config that cannot be used, with the key it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read, a key is unknown, or a value has the wrong type.
+    #[error("{0}")]
+    Load(String),
+    /// Two settings contradict each other, or one is out of range.
+    #[error("{}", .0.join("\n"))]
+    Contradiction(Vec<String>),
+}
+
+impl Config {
+    /// Loads the layers in order and checks them.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; every contradiction is named, not the first.
+    pub fn load(file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
+        let _ = file;
+        todo!("config")
+    }
+
+    /// The pool of `stage`. Every stage has one: loading refuses a config without.
+    #[must_use]
+    pub fn pool(&self, stage: Stage) -> StagePool {
+        self.stage[stage.name()]
+    }
+}

@@ -1,0 +1,84 @@
+//! Who may submit: companies, tenants, terminals and their tokens.
+
+use serde::Serialize;
+
+use super::time::Timestamp;
+
+/// A shop of a company in a mall.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tenant {
+    /// Row id; the `tenant_id` of the payload.
+    pub id: i64,
+    /// The company it belongs to.
+    pub company_id: i64,
+    /// Its customer code, unique.
+    pub code: String,
+    /// Trade name.
+    pub name: String,
+    /// IANA time zone of its business day.
+    pub timezone: String,
+    /// Whether it may submit.
+    pub active: bool,
+}
+
+/// Where a terminal stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TerminalStatus {
+    /// May submit.
+    Active,
+    /// Switched off for now.
+    Inactive,
+    /// Never again.
+    Revoked,
+}
+
+/// A point-of-sale terminal (a till).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Terminal {
+    /// Row id; the `terminal_id` of the payload.
+    pub id: i64,
+    /// The tenant it stands in.
+    pub tenant_id: i64,
+    /// Serial number, unique; the `hardware_id` of the payload.
+    pub serial_number: String,
+    /// Its state now.
+    pub status: TerminalStatus,
+    /// When it stops being accepted, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// Where results are posted, if the vendor wants them.
+    pub callback_url: Option<String>,
+}
+
+impl Terminal {
+    /// Whether the terminal may submit at `now`.
+    #[must_use]
+    pub fn usable(&self, now: Timestamp) -> bool {
+        self.status == TerminalStatus::Active && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// What a bearer token stands for: the terminal, its tenant, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Row id of the token.
+    pub token_id: i64,
+    /// Who submits; `None` for an administrator's token.
+    pub terminal: Option<(Terminal, Tenant)>,
+    /// What it may do, e.g. `transaction:create`.
+    pub abilities: Vec<String>,
+    /// When the token ends, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Identity {
+    /// Whether the token carries `ability`, or the wildcard `admin:*` where an admin ability is asked.
+    #[must_use]
+    pub fn may(&self, ability: &str) -> bool {
+        self.abilities
+            .iter()
+            .any(|held| held == ability || (held == "admin:*" && ability.starts_with("admin:")))
+    }
+}

@@ -1,0 +1,12 @@
+//! What a sale is, without any notion of where it is kept or how it travels.
+
+pub mod checksum;
+pub mod directory;
+pub mod json;
+pub mod money;
+pub mod payload;
+pub mod rules;
+pub mod sale;
+pub mod time;
+pub mod token;
+pub mod work;

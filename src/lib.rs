@@ -1,0 +1,16 @@
+//! TSMS, the Tenant Sales Management System: takes sales from point-of-sale terminals, checks them,
+//! keeps them, and hands them to a web application. `docs/architecture.md` walks one sale through.
+
+pub mod config;
+pub mod domain;
+pub mod ingress;
+pub mod outcome;
+pub mod queue;
+pub mod scheduler;
+pub mod stage;
+pub mod standin;
+pub mod store;
+pub mod telemetry;
+
+#[path = "../workers/mod.rs"]
+pub mod workers;

@@ -1,0 +1,162 @@
+//! The queues: one for each stage, in memory or on Redis Streams, behind one type.
+//!
+//! A job is at least once delivered and forgotten only when acknowledged. Losing every job costs
+//! latency, not data: the sweeper makes them again from the rows.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config, domain::time::Timestamp, outcome::Verdict, stage::Stage};
+
+/// One unit of queued work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The row it is about (submission, transaction or notification id, by stage).
+    pub key: i64,
+    /// Whose work it is; queues share fairly between tenants.
+    pub tenant_id: i64,
+    /// How often it was retried through the queue; 0 at first.
+    pub attempt: u32,
+    /// When it was first put in this queue.
+    pub enqueued_at: Timestamp,
+    /// Correlates logs with the request that caused it; may be empty.
+    pub request_id: String,
+    /// A copy of the rows it needs, stage by stage; may be empty.
+    pub body: Bytes,
+}
+
+/// The state of one queue, each figure got in constant time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that wait and are due.
+    pub ready: u64,
+    /// Jobs taken and not yet acknowledged.
+    pub in_flight: u64,
+    /// Jobs that become due later.
+    pub delayed: u64,
+    /// Jobs set aside because they cannot be worked on.
+    pub parked: u64,
+    /// When the oldest ready or in-flight job was enqueued.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The queue cannot be reached or did not understand. Never fatal: the rows are still there.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The queue server cannot be reached or answered with an error.
+    #[error("queue unavailable: {0}")]
+    Unavailable(String),
+    /// The URL or an option of it cannot be used.
+    #[error("queue settings: {0}")]
+    Settings(String),
+}
+
+/// How a stage's pool takes work.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool {
+    /// Sets of jobs worked on at the same time.
+    pub concurrency: usize,
+    /// Most jobs in one set.
+    pub batch: usize,
+    /// After this long without renewal a taken job is given to another worker.
+    pub lease: Duration,
+    /// Deliveries after which a job that never was acknowledged is parked as poison.
+    pub max_deliveries: u32,
+}
+
+/// What a stage does with the jobs its pool takes. One set is one call; sets run side by side up to
+/// [`Pool::concurrency`].
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Works on a set and gives one verdict a job, in order. Must not panic and must end by itself:
+    /// time limits and panic catching are inside.
+    fn work(&self, jobs: Vec<Job>) -> impl Future<Output = Vec<Verdict>> + Send;
+
+    /// A job was set aside and will not come back by itself: delivered too often without an
+    /// acknowledgement (it kills its workers), or judged dead by its worker.
+    fn parked(&self, job: Job, reason: String) -> impl Future<Output = ()> + Send;
+}
+
+/// A handle on all queues; cheap to clone.
+#[derive(Clone)]
+pub struct Queue {}
+
+/// Opens the queues by URL: `memory:` or `redis://…`. A Redis that is away is not an error; the
+/// handle connects when it can and for ever tries again.
+///
+/// # Errors
+/// The URL is of no known kind or cannot be read.
+pub async fn open(settings: &config::Queue) -> Result<Queue, QueueError> {
+    let _ = settings;
+    todo!("queue")
+}
+
+impl Queue {
+    /// Puts jobs at the end of a queue, due now, in as few commands as `push_batch` allows.
+    ///
+    /// # Errors
+    /// The queue server is away, or the in-memory queue is full. Some of the jobs may have been
+    /// queued; pushing them again is safe.
+    pub async fn push(&self, stage: Stage, jobs: Vec<Job>) -> Result<(), QueueError> {
+        let _ = (stage, jobs);
+        todo!("queue")
+    }
+
+    /// Puts jobs in a queue, each due after its delay, by the server's clock.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub async fn push_delayed(&self, stage: Stage, jobs: Vec<(Duration, Job)>) -> Result<(), QueueError> {
+        let _ = (stage, jobs);
+        todo!("queue")
+    }
+
+    /// The state of a queue, in constant time.
+    ///
+    /// # Errors
+    /// The queue server is away.
+    pub async fn depth(&self, stage: Stage) -> Result<Depth, QueueError> {
+        let _ = stage;
+        todo!("queue")
+    }
+
+    /// The newest parked jobs of a queue with the reason of each, at most `limit`.
+    ///
+    /// # Errors
+    /// The queue server is away.
+    pub async fn parked(&self, stage: Stage, limit: usize) -> Result<Vec<(Job, String)>, QueueError> {
+        let _ = (stage, limit);
+        todo!("queue")
+    }
+
+    /// Asks the queue server for a sign of life.
+    ///
+    /// # Errors
+    /// It gives none.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        todo!("queue")
+    }
+
+    /// A number that moves whenever this process acknowledges jobs, for tests that wait for
+    /// quiescence.
+    #[must_use]
+    pub fn activity(&self) -> tokio::sync::watch::Receiver<u64> {
+        todo!("queue")
+    }
+
+    /// Runs a pool of a stage until `stop`: then takes no more, lets running sets finish for up to
+    /// `drain`, acknowledges them and hands every other taken job back at once. No error of the
+    /// queue server ends it.
+    pub async fn work<H: Handler>(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        stop: CancellationToken,
+        drain: Duration,
+        handler: H,
+    ) {
+        let _ = (stage, pool, stop, drain, handler);
+        todo!("queue")
+    }
+}

@@ -1,0 +1,3 @@
+//! The scheduler role: what must happen once in the fleet rather than once a process.
+
+pub mod sweeper;
