@@ -6,6 +6,7 @@ pub mod domain;
 pub mod ingress;
 pub mod outcome;
 pub mod queue;
+pub mod runner;
 pub mod scheduler;
 pub mod stage;
 pub mod standin;
