@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod fleet;
 pub mod ingress;
 pub mod outcome;
 pub mod queue;
