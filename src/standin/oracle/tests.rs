@@ -114,7 +114,10 @@ fn the_same_id_at_two_terminals_is_two_sales() {
     there.terminal_id = TERMINAL + 1;
     let records = [sent(accepted(), 1, 100, true), other];
     assert!(compare(&records, &[held(11, 1, 100), there], &[]).is_clean());
-    assert_eq!(compare(&records, &[held(11, 1, 100)], &[]).lost, [(TERMINAL + 1, id(1))]);
+    assert_eq!(
+        compare(&records, &[held(11, 1, 100)], &[]).lost,
+        [(TERMINAL + 1, id(1))]
+    );
 }
 
 #[test]
