@@ -22,7 +22,7 @@ const DEPTH: usize = 6;
 const VALUES_PER_ITEM: usize = 100;
 
 /// The adjustment types every item carries.
-const ADJUSTMENTS: [&str; 7] = [
+pub(super) const ADJUSTMENTS: [&str; 7] = [
     "promo_discount",
     "senior_discount",
     "pwd_discount",
@@ -33,7 +33,7 @@ const ADJUSTMENTS: [&str; 7] = [
 ];
 
 /// The tax types every item carries.
-const TAXES: [&str; 4] = ["VAT", "VATABLE_SALES", "SC_VAT_EXEMPT_SALES", "OTHER_TAX"];
+pub(super) const TAXES: [&str; 4] = ["VAT", "VATABLE_SALES", "SC_VAT_EXEMPT_SALES", "OTHER_TAX"];
 
 /// A batch whose envelope is sound.
 #[derive(Debug)]
