@@ -94,23 +94,24 @@ impl Store {
     }
 
     /// Makes the rows and marks the submissions processed, in one transaction. Submissions that
-    /// are processed already are left alone.
+    /// are processed (or given up) already are left alone; their ids are given back, because the
+    /// rows named for them were not made.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when another worker made one of the rows meanwhile: look the existing
     /// ones up again and come back. Nothing was changed then.
-    pub async fn record_validated(&self, set: &[Validated]) -> Result<(), StoreError> {
+    pub async fn record_validated(&self, set: &[Validated]) -> Result<Vec<i64>, StoreError> {
         let _ = set;
         todo!("store")
     }
 
     /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
     /// decision with a notice its notification row, all in one transaction. Ones decided before keep
-    /// their first decision.
+    /// their first decision, and ones given up stay so; the ids left alone are given back.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn decide(&self, decisions: &[Decision]) -> Result<(), StoreError> {
+    pub async fn decide(&self, decisions: &[Decision]) -> Result<Vec<i64>, StoreError> {
         let _ = decisions;
         todo!("store")
     }
