@@ -116,8 +116,12 @@ impl Fleet {
             fleet.start_workers(&config, &store, &queue, &roles.stages)?;
         }
         if roles.scheduler {
-            let sweeper =
-                sweeper::run(store.clone(), queue.clone(), config.sweeper.clone(), fleet.stop.clone());
+            let sweeper = sweeper::run(
+                store.clone(),
+                queue.clone(),
+                config.sweeper.clone(),
+                fleet.stop.clone(),
+            );
             fleet.roles.spawn(async move {
                 sweeper.await;
                 ("scheduler".to_owned(), Ok(()))
@@ -131,12 +135,22 @@ impl Fleet {
         Ok(fleet)
     }
 
-    async fn start_ingress(&mut self, config: &Arc<Config>, store: &Store, queue: &Queue) -> Result<(), FleetError> {
+    async fn start_ingress(
+        &mut self,
+        config: &Arc<Config>,
+        store: &Store,
+        queue: &Queue,
+    ) -> Result<(), FleetError> {
         let (listener, address) = listen(config.ingress.listen).await?;
         tracing::info!(%address, "ingress listens");
         self.ingress = Some(address);
-        let serving =
-            ingress::serve(listener, config.clone(), store.clone(), queue.clone(), self.stop.clone());
+        let serving = ingress::serve(
+            listener,
+            config.clone(),
+            store.clone(),
+            queue.clone(),
+            self.stop.clone(),
+        );
         self.roles.spawn(async move {
             let result = serving.await.map_err(|error| error.to_string());
             ("ingress".to_owned(), result)
@@ -144,7 +158,12 @@ impl Fleet {
         Ok(())
     }
 
-    async fn start_ops(&mut self, config: &Arc<Config>, store: &Store, queue: &Queue) -> Result<(), FleetError> {
+    async fn start_ops(
+        &mut self,
+        config: &Arc<Config>,
+        store: &Store,
+        queue: &Queue,
+    ) -> Result<(), FleetError> {
         let (listener, address) = listen(config.ops.listen).await?;
         tracing::info!(%address, "ops listens");
         self.ops = Some(address);
@@ -185,7 +204,11 @@ impl Fleet {
                 queue.work(stage, pool, stop, drain, runner).await;
                 (format!("worker {stage}"), Ok(()))
             });
-            tracing::info!(stage = stage.name(), concurrency = pool.concurrency, "worker takes jobs");
+            tracing::info!(
+                stage = stage.name(),
+                concurrency = pool.concurrency,
+                "worker takes jobs"
+            );
         }
         Ok(())
     }
@@ -231,7 +254,10 @@ async fn join_all(tasks: &mut JoinSet<Ended>, deadline: Instant) -> Option<Fleet
             Ok(Some(ended)) => first = first.or(fault(ended, true)),
             Ok(None) => return first,
             Err(_) => {
-                tracing::warn!(left = tasks.len(), "not drained in time; jobs under way go to other workers");
+                tracing::warn!(
+                    left = tasks.len(),
+                    "not drained in time; jobs under way go to other workers"
+                );
                 tasks.abort_all();
                 return first;
             }

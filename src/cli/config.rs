@@ -63,7 +63,9 @@ fn show(setup: &Setup, origin: bool, json: bool) -> Result<(), Failure> {
         });
         return print::json(&Value::Object(members.collect::<Map<_, _>>()));
     }
-    let rows = settings.into_iter().map(|setting| (setting.key, setting.value.to_string(), setting.origin.to_string()));
+    let rows = settings
+        .into_iter()
+        .map(|setting| (setting.key, setting.value.to_string(), setting.origin.to_string()));
     if origin {
         let rows: Vec<_> = rows.map(|(key, value, origin)| [key, value, origin]).collect();
         print::table(["key", "value", "origin"], &rows)?;

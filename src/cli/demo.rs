@@ -17,7 +17,7 @@ use tsms::{
     queue::Queue,
     stage::Stage,
     standin::{
-        sim::{self, Counters, Kind, SUBMIT_PATH, SimOptions, SimReport, SimError, SimTerminal},
+        sim::{self, Counters, Kind, SUBMIT_PATH, SimError, SimOptions, SimReport, SimTerminal},
         sink::{BULK_PATH, SinkHandle, SinkOptions},
     },
     store::Store,
@@ -51,14 +51,21 @@ impl Demo {
     /// Registers the terminals, starts the web application, and points forwarding at it.
     pub(super) async fn prepare(config: &mut Config, store: &Store) -> Result<Self, Failure> {
         if !config.ingress.listen.ip().is_loopback() {
-            return Err(Failure::usage("the demo is for this machine only: ingress.listen must be a loopback address"));
+            return Err(Failure::usage(
+                "the demo is for this machine only: ingress.listen must be a loopback address",
+            ));
         }
         if !config.forwarding.endpoint.is_empty() {
-            return Err(Failure::usage("forwarding.endpoint is set, but the demo forwards to its own stand-in"));
+            return Err(Failure::usage(
+                "forwarding.endpoint is set, but the demo forwards to its own stand-in",
+            ));
         }
         let terminals = sim_command::enrol(store, TENANTS, TERMINALS_PER_TENANT).await?;
         let folder = sim_command::demo_folder(config);
-        sim_command::write_private(&folder.join("terminals.json"), &serde_json::to_vec_pretty(&terminals)?)?;
+        sim_command::write_private(
+            &folder.join("terminals.json"),
+            &serde_json::to_vec_pretty(&terminals)?,
+        )?;
 
         let token = Uuid::new_v4().to_string();
         let options = SinkOptions {
@@ -102,7 +109,11 @@ impl Demo {
             count: SUBMISSIONS,
             duration: limit.unwrap_or(Duration::MAX),
             ledger_capacity: RECORDS,
-            ..SimOptions::new(format!("http://{address}"), self.terminals.clone(), rand::random())
+            ..SimOptions::new(
+                format!("http://{address}"),
+                self.terminals.clone(),
+                rand::random(),
+            )
         };
         let tills = tokio::spawn(sim::run(options, counters.clone(), sim_stop));
         let board = Board {
@@ -122,7 +133,9 @@ impl Demo {
 
     /// Tells how to post one more sale and follow it.
     fn invite(&self, address: SocketAddr) -> Result<(), Failure> {
-        let Some(terminal) = self.terminals.first() else { return Ok(()) };
+        let Some(terminal) = self.terminals.first() else {
+            return Ok(());
+        };
         let kind = Kind {
             version: Version::V21,
             items: 1,
@@ -132,7 +145,11 @@ impl Demo {
         let file = self.folder.join("sale.json");
         sim_command::write_private(&file, &signed.body)?;
         let (token, file, sink) = (&terminal.token, file.display(), self.sink_address);
-        let sale = signed.sales.first().map(|sale| sale.transaction_id).unwrap_or_default();
+        let sale = signed
+            .sales
+            .first()
+            .map(|sale| sale.transaction_id)
+            .unwrap_or_default();
         print::line(format_args!(
             "\n{tills} simulated terminals post to it; the stand-in web application is http://{sink}/_control/ledger\n\n\
              Post one more sale, and follow it until it says FORWARDED (`tsms sim sale` makes further ones):\n\n  \

@@ -20,8 +20,10 @@ const LOOK_UP_PAGES: usize = 2000;
 #[derive(Subcommand)]
 pub(super) enum TenantCommand {
     /// Register a tenant (and its company, if the code is new).
-    #[command(after_help = "Example:\n  tsms tenant create --code CC-012 --name 'Coffee Corner' --company CC \\\n    \
-        --company-name 'Coffee Corner Inc.'")]
+    #[command(
+        after_help = "Example:\n  tsms tenant create --code CC-012 --name 'Coffee Corner' --company CC \\\n    \
+        --company-name 'Coffee Corner Inc.'"
+    )]
     Create {
         /// Its customer code, unique.
         #[arg(long)]
@@ -62,8 +64,10 @@ pub(super) enum TenantCommand {
 #[derive(Subcommand)]
 pub(super) enum TerminalCommand {
     /// Register a terminal of a tenant. Give it a token with `tsms token create --terminal`.
-    #[command(after_help = "Example:\n  tsms terminal create --tenant CC-012 --serial CC-012-01 \\\n    \
-        --callback https://pos.example/tsms")]
+    #[command(
+        after_help = "Example:\n  tsms terminal create --tenant CC-012 --serial CC-012-01 \\\n    \
+        --callback https://pos.example/tsms"
+    )]
     Create {
         /// Id or code of the tenant it stands in.
         #[arg(long)]
@@ -130,14 +134,24 @@ pub(super) struct Page {
 pub(super) async fn tenant(setup: &Setup, command: TenantCommand) -> Result<(), Failure> {
     let store = setup.store().await?;
     match command {
-        TenantCommand::Create { code, name, company, company_name, timezone, output } => {
-            let company_id = store.ensure_company(&company, company_name.as_ref().unwrap_or(&company)).await?;
+        TenantCommand::Create {
+            code,
+            name,
+            company,
+            company_name,
+            timezone,
+            output,
+        } => {
+            let company_id = store
+                .ensure_company(&company, company_name.as_ref().unwrap_or(&company))
+                .await?;
             let tenant = store.create_tenant(company_id, &code, &name, &timezone).await?;
             show_tenants(&[tenant], output.json)
         }
-        TenantCommand::List { page } => {
-            show_tenants(&store.list_tenants(page.after, page.limit.into()).await?, page.json)
-        }
+        TenantCommand::List { page } => show_tenants(
+            &store.list_tenants(page.after, page.limit.into()).await?,
+            page.json,
+        ),
         TenantCommand::Enable { tenant } => set_active(&store, &tenant, true).await,
         TenantCommand::Disable { tenant } => set_active(&store, &tenant, false).await,
     }
@@ -146,14 +160,27 @@ pub(super) async fn tenant(setup: &Setup, command: TenantCommand) -> Result<(), 
 async fn set_active(store: &Store, word: &str, active: bool) -> Result<(), Failure> {
     let tenant = find_tenant(store, word).await?;
     store.set_tenant_active(tenant.id, active).await?;
-    let now = if active { "may submit" } else { "may not submit any more" };
-    Ok(print::line(format_args!("tenant {} ({}) {now}", tenant.id, tenant.code))?)
+    let now = if active {
+        "may submit"
+    } else {
+        "may not submit any more"
+    };
+    Ok(print::line(format_args!(
+        "tenant {} ({}) {now}",
+        tenant.id, tenant.code
+    ))?)
 }
 
 pub(super) async fn terminal(setup: &Setup, command: TerminalCommand) -> Result<(), Failure> {
     let store = setup.store().await?;
     match command {
-        TerminalCommand::Create { tenant, serial, callback, expires, output } => {
+        TerminalCommand::Create {
+            tenant,
+            serial,
+            callback,
+            expires,
+            output,
+        } => {
             let new = NewTerminal {
                 tenant_id: find_tenant(&store, &tenant).await?.id,
                 serial_number: serial,
@@ -167,11 +194,15 @@ pub(super) async fn terminal(setup: &Setup, command: TerminalCommand) -> Result<
                 Some(word) => Some(find_tenant(&store, &word).await?.id),
                 None => None,
             };
-            let rows = store.list_terminals(tenant_id, page.after, page.limit.into()).await?;
+            let rows = store
+                .list_terminals(tenant_id, page.after, page.limit.into())
+                .await?;
             show_terminals(&rows, page.json)
         }
         TerminalCommand::Activate { terminal } => set_status(&store, &terminal, TerminalStatus::Active).await,
-        TerminalCommand::Deactivate { terminal } => set_status(&store, &terminal, TerminalStatus::Inactive).await,
+        TerminalCommand::Deactivate { terminal } => {
+            set_status(&store, &terminal, TerminalStatus::Inactive).await
+        }
         TerminalCommand::Revoke { terminal } => set_status(&store, &terminal, TerminalStatus::Revoked).await,
     }
 }
@@ -180,7 +211,10 @@ async fn set_status(store: &Store, word: &str, status: TerminalStatus) -> Result
     let terminal = find_terminal(store, word).await?;
     store.set_terminal_status(terminal.id, status).await?;
     let now = status_word(status);
-    Ok(print::line(format_args!("terminal {} ({}) is {now}", terminal.id, terminal.serial_number))?)
+    Ok(print::line(format_args!(
+        "terminal {} ({}) is {now}",
+        terminal.id, terminal.serial_number
+    ))?)
 }
 
 /// The tenant with this id or code.
@@ -189,9 +223,14 @@ pub(super) async fn find_tenant(store: &Store, word: &str) -> Result<Tenant, Fai
     let mut after = 0;
     for _ in 0..LOOK_UP_PAGES {
         let page = store.list_tenants(after, LOOK_UP_PAGE).await?;
-        let Some(last) = page.last().map(|tenant| tenant.id) else { break };
+        let Some(last) = page.last().map(|tenant| tenant.id) else {
+            break;
+        };
         after = last;
-        if let Some(found) = page.into_iter().find(|tenant| tenant.code == word || Some(tenant.id) == id) {
+        if let Some(found) = page
+            .into_iter()
+            .find(|tenant| tenant.code == word || Some(tenant.id) == id)
+        {
             return Ok(found);
         }
     }
@@ -208,7 +247,9 @@ pub(super) async fn find_terminal(store: &Store, word: &str) -> Result<Terminal,
     let mut after = 0;
     for _ in 0..LOOK_UP_PAGES {
         let page = store.list_terminals(None, after, LOOK_UP_PAGE).await?;
-        let Some(last) = page.last().map(|terminal| terminal.id) else { break };
+        let Some(last) = page.last().map(|terminal| terminal.id) else {
+            break;
+        };
         after = last;
         if let Some(found) = page.into_iter().find(|terminal| terminal.serial_number == word) {
             return Ok(found);
@@ -218,7 +259,12 @@ pub(super) async fn find_terminal(store: &Store, word: &str) -> Result<Terminal,
 }
 
 /// The tenant with this code, made if there is none.
-pub(super) async fn ensure_tenant(store: &Store, company_id: i64, code: &str, name: &str) -> Result<Tenant, Failure> {
+pub(super) async fn ensure_tenant(
+    store: &Store,
+    company_id: i64,
+    code: &str,
+    name: &str,
+) -> Result<Tenant, Failure> {
     match store.create_tenant(company_id, code, name, "Asia/Manila").await {
         Err(StoreError::Exists(_)) => find_tenant(store, code).await,
         made => Ok(made?),
@@ -226,7 +272,11 @@ pub(super) async fn ensure_tenant(store: &Store, company_id: i64, code: &str, na
 }
 
 /// The terminal with this serial number, made if there is none.
-pub(super) async fn ensure_terminal(store: &Store, tenant_id: i64, serial: &str) -> Result<Terminal, Failure> {
+pub(super) async fn ensure_terminal(
+    store: &Store,
+    tenant_id: i64,
+    serial: &str,
+) -> Result<Terminal, Failure> {
     let new = NewTerminal {
         tenant_id,
         serial_number: serial.to_owned(),
@@ -251,7 +301,13 @@ fn show_tenants(tenants: &[Tenant], json: bool) -> Result<(), Failure> {
         .iter()
         .map(|tenant| {
             let state = if tenant.active { "active" } else { "disabled" };
-            [tenant.id.to_string(), tenant.code.clone(), tenant.name.clone(), tenant.timezone.clone(), state.to_owned()]
+            [
+                tenant.id.to_string(),
+                tenant.code.clone(),
+                tenant.name.clone(),
+                tenant.timezone.clone(),
+                state.to_owned(),
+            ]
         })
         .collect();
     Ok(print::table(["id", "code", "name", "time zone", "state"], &rows)?)
@@ -269,12 +325,17 @@ fn show_terminals(terminals: &[Terminal], json: bool) -> Result<(), Failure> {
                 terminal.tenant_id.to_string(),
                 terminal.serial_number.clone(),
                 status_word(terminal.status).to_owned(),
-                terminal.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339(0)),
+                terminal
+                    .expires_at
+                    .map_or_else(|| "never".to_owned(), |at| at.to_rfc3339(0)),
                 terminal.callback_url.clone().unwrap_or_else(|| "-".to_owned()),
             ]
         })
         .collect();
-    Ok(print::table(["id", "tenant", "serial number", "state", "expires", "callback"], &rows)?)
+    Ok(print::table(
+        ["id", "tenant", "serial number", "state", "expires", "callback"],
+        &rows,
+    )?)
 }
 
 const fn status_word(status: TerminalStatus) -> &'static str {

@@ -3,7 +3,8 @@
 use std::{fmt, io, process::ExitCode};
 
 use tsms::{
-    config::ConfigError, fleet::FleetError, queue::QueueError, scheduler::sweeper::SweepError, store::StoreError,
+    config::ConfigError, fleet::FleetError, queue::QueueError, scheduler::sweeper::SweepError,
+    store::StoreError,
 };
 
 /// The exit codes; `tsms --help` lists them.
@@ -40,7 +41,10 @@ impl Failure {
     }
 
     /// Says why, as a log event where logging has started, else as a plain line.
-    #[expect(clippy::print_stderr, reason = "the one place that tells a person why a command failed")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the one place that tells a person why a command failed"
+    )]
     pub(super) fn report(&self) -> ExitCode {
         if self.quiet {
             return ExitCode::SUCCESS;
@@ -65,7 +69,10 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let count = error.0.len();
         let noun = if count == 1 { "problem" } else { "problems" };
-        Self::usage(format!("the settings have {count} {noun}:\n  {}", error.0.join("\n  ")))
+        Self::usage(format!(
+            "the settings have {count} {noun}:\n  {}",
+            error.0.join("\n  ")
+        ))
     }
 }
 

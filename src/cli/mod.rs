@@ -140,5 +140,8 @@ impl Setup {
 /// A record that answers but is not ready has no schema, or an old one.
 fn unmigrated(error: tsms::store::StoreError) -> Failure {
     let failure = Failure::from(error);
-    Failure::new(Exit::Database, format!("{failure} (is the schema up to date? `tsms migrate`)"))
+    Failure::new(
+        Exit::Database,
+        format!("{failure} (is the schema up to date? `tsms migrate`)"),
+    )
 }

@@ -21,8 +21,10 @@ pub(super) enum QueueCommand {
         json: bool,
     },
     /// Enqueue everything in the record that is due, whatever the queues hold. Doubles are harmless.
-    #[command(after_help = "The scheduler does this by itself for what stands still; this does it at once,\n\
-        e.g. after Redis lost its data.\n\nExample:\n  tsms queue rebuild --json")]
+    #[command(
+        after_help = "The scheduler does this by itself for what stands still; this does it at once,\n\
+        e.g. after Redis lost its data.\n\nExample:\n  tsms queue rebuild --json"
+    )]
     Rebuild {
         /// One JSON object: jobs by stage.
         #[arg(long)]
@@ -66,7 +68,9 @@ async fn depth(queue: &Queue, json: bool) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for stage in Stage::ALL {
         let depth = queue.depth(stage).await?;
-        let age = depth.oldest.map(|oldest| Timestamp::now().since(oldest).as_secs());
+        let age = depth
+            .oldest
+            .map(|oldest| Timestamp::now().since(oldest).as_secs());
         let figures = [depth.ready, depth.in_flight, depth.delayed, depth.parked];
         let [ready, in_flight, delayed, parked] = figures;
         members.insert(
@@ -77,22 +81,44 @@ async fn depth(queue: &Queue, json: bool) -> Result<(), Failure> {
         let [ready, in_flight, delayed, parked] = figures.map(|figure| figure.to_string());
         let age = age.map_or_else(|| "-".to_owned(), |age| format!("{age} s"));
         let class = stage.spec().class.name().to_owned();
-        rows.push([stage.name().to_owned(), class, ready, in_flight, delayed, parked, age]);
+        rows.push([
+            stage.name().to_owned(),
+            class,
+            ready,
+            in_flight,
+            delayed,
+            parked,
+            age,
+        ]);
     }
     if json {
         return print::json(&members);
     }
-    let header = ["queue", "class", "ready", "in flight", "delayed", "parked", "oldest"];
+    let header = [
+        "queue",
+        "class",
+        "ready",
+        "in flight",
+        "delayed",
+        "parked",
+        "oldest",
+    ];
     Ok(print::table(header, &rows)?)
 }
 
 fn rebuild(rebuilt: sweeper::Rebuilt, json: bool) -> Result<(), Failure> {
     if json {
-        let members = rebuilt.jobs.into_iter().map(|(stage, jobs)| (stage.name().to_owned(), jobs.into()));
+        let members = rebuilt
+            .jobs
+            .into_iter()
+            .map(|(stage, jobs)| (stage.name().to_owned(), jobs.into()));
         return print::json(&members.collect::<serde_json::Map<_, _>>());
     }
-    let rows: Vec<_> =
-        rebuilt.jobs.into_iter().map(|(stage, jobs)| [stage.name().to_owned(), jobs.to_string()]).collect();
+    let rows: Vec<_> = rebuilt
+        .jobs
+        .into_iter()
+        .map(|(stage, jobs)| [stage.name().to_owned(), jobs.to_string()])
+        .collect();
     Ok(print::table(["queue", "enqueued"], &rows)?)
 }
 

@@ -15,8 +15,10 @@ use super::{Failure, Setup, print, unmigrated};
 
 /// Take sales over HTTP: authenticate, commit, answer 202.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  tsms ingress\n  tsms ingress --listen 0.0.0.0:8080\n\n\
-    Serves /metrics, /livez and /readyz too. SIGTERM drains: /readyz turns 503, requests under way finish.")]
+#[command(
+    after_help = "Examples:\n  tsms ingress\n  tsms ingress --listen 0.0.0.0:8080\n\n\
+    Serves /metrics, /livez and /readyz too. SIGTERM drains: /readyz turns 503, requests under way finish."
+)]
 pub(super) struct IngressArgs {
     /// Where to listen, instead of ingress.listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
@@ -25,11 +27,13 @@ pub(super) struct IngressArgs {
 
 /// Work on the queues of one or more stages.
 #[derive(clap::Args)]
-#[command(after_help = "Stages: validation (high), processing, forwarding (standard), audit, notification (low).\n\n\
+#[command(
+    after_help = "Stages: validation (high), processing, forwarding (standard), audit, notification (low).\n\n\
     Examples:\n  tsms worker forwarding --concurrency 8\n  \
     tsms worker audit notification --ops-listen 127.0.0.1:0\n\n\
     Start as many of a stage as you like, on as many machines; they share its queue.\n\
-    SIGTERM drains for up to fleet.drain_ms and hands back what is left.")]
+    SIGTERM drains for up to fleet.drain_ms and hands back what is left."
+)]
 pub(super) struct WorkerArgs {
     /// The stages to work on.
     #[arg(required = true, value_name = "STAGE")]

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tsms::{
     domain::{checksum::Version, time::Timestamp},
     fleet::stop_on_signal,
-    standin::sim::{self, Counters, Kind, MOST_ITEMS, SimError, SimOptions, SimTerminal, SignedBody, make_sale},
+    standin::sim::{
+        self, Counters, Kind, MOST_ITEMS, SignedBody, SimError, SimOptions, SimTerminal, make_sale,
+    },
     store::Store,
 };
 
@@ -32,11 +34,13 @@ const OLD_TOKENS: usize = 1000;
 /// Simulated terminals that post correctly signed sales of every era.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Needs terminals that exist and their tokens: `tsms up --demo` writes them to\n\
+#[command(
+    after_help = "Needs terminals that exist and their tokens: `tsms up --demo` writes them to\n\
     data/demo/terminals.json, `tsms sim enrol` registers any number in the database.\n\n\
     Examples:\n  tsms sim --rate 50 --seconds 60\n  tsms sim enrol --tenants 10 --terminals 20\n  \
     tsms sim sale > sale.json\n\nExit code 6 when a sale was refused, stayed without an answer, or was answered\n\
-    otherwise when it was sent again.")]
+    otherwise when it was sent again."
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<SimCommand>,
@@ -115,21 +119,49 @@ enum SimCommand {
 pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
     match args.command {
         None => play(setup, args.play).await,
-        Some(SimCommand::Enrol { tenants, per_tenant, terminals }) => {
+        Some(SimCommand::Enrol {
+            tenants,
+            per_tenant,
+            terminals,
+        }) => {
             let store = setup.store().await?;
             let path = terminals.path(setup)?;
             let enrolled = enrol(&store, tenants, per_tenant).await?;
             write_private(&path, &serde_json::to_vec_pretty(&enrolled)?)?;
-            Ok(print::line(format_args!("{} terminals in {}", enrolled.len(), path.display()))?)
+            Ok(print::line(format_args!(
+                "{} terminals in {}",
+                enrolled.len(),
+                path.display()
+            ))?)
         }
-        Some(SimCommand::Sale { terminals, serial, version, items, flawed }) => {
+        Some(SimCommand::Sale {
+            terminals,
+            serial,
+            version,
+            items,
+            flawed,
+        }) => {
             if !(1..=MOST_ITEMS).contains(&items) {
                 return Err(Failure::usage(format!("--items is from 1 to {MOST_ITEMS}")));
             }
             let all = terminals.read(setup)?;
-            let named = |terminal: &&SimTerminal| serial.as_ref().is_none_or(|serial| *serial == terminal.serial_number);
-            let terminal = all.iter().find(named).ok_or_else(|| Failure::new(Exit::Missing, "no such terminal in the file"))?;
-            let signed = new_sale(terminal, Kind { version, items, flawed })?;
+            let named = |terminal: &&SimTerminal| {
+                serial
+                    .as_ref()
+                    .is_none_or(|serial| *serial == terminal.serial_number)
+            };
+            let terminal = all
+                .iter()
+                .find(named)
+                .ok_or_else(|| Failure::new(Exit::Missing, "no such terminal in the file"))?;
+            let signed = new_sale(
+                terminal,
+                Kind {
+                    version,
+                    items,
+                    flawed,
+                },
+            )?;
             Ok(print::line(String::from_utf8_lossy(&signed.body))?)
         }
     }
@@ -160,7 +192,10 @@ async fn play(setup: &Setup, args: PlayArgs) -> Result<(), Failure> {
     if report.refused.is_empty() && report.unknown == 0 && report.replays_differ == 0 {
         Ok(())
     } else {
-        Err(Failure::new(Exit::Failed, "not every sale was accepted, and answered alike when it was sent again"))
+        Err(Failure::new(
+            Exit::Failed,
+            "not every sale was accepted, and answered alike when it was sent again",
+        ))
     }
 }
 
@@ -203,7 +238,12 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> 
     if let Some(folder) = path.parent() {
         private_folder(folder)?;
     }
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     Ok(file.write_all(content)?)
 }
 
@@ -224,7 +264,10 @@ impl TerminalsFile {
     fn read(&self, setup: &Setup) -> Result<Vec<SimTerminal>, Failure> {
         let path = self.path(setup)?;
         let unusable = |why: String| {
-            Failure::usage(format!("{}: {why}; `tsms up --demo` or `tsms sim enrol` writes it", path.display()))
+            Failure::usage(format!(
+                "{}: {why}; `tsms up --demo` or `tsms sim enrol` writes it",
+                path.display()
+            ))
         };
         let text = fs::read(&path).map_err(|error| unusable(error.to_string()))?;
         serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))

@@ -13,12 +13,14 @@ use super::{Exit, Failure, Setup, print};
 
 /// A stand-in web application with its own ledger that answers as it is told.
 #[derive(clap::Args)]
-#[command(after_help = "Modes: ok, status:503, busy:5 (429 with Retry-After), slow:2000 (milliseconds), hang, reset,\n\
+#[command(
+    after_help = "Modes: ok, status:503, busy:5 (429 with Retry-After), slow:2000 (milliseconds), hang, reset,\n\
     partial:3:retry, empty, html, redirect, scramble; +apply keeps the sales all the same, *N ends after N requests.\n\n\
     While it runs: GET /_control/ledger, /_control/entries/AFTER_ID, /_control/clashes; GET or PUT /_control/mode;\n\
     POST /_control/reset.\n\n\
     Examples:\n  tsms sink\n  tsms sink --listen 127.0.0.1:8090 --mode 'status:503*10'\n  \
-    curl -X PUT http://127.0.0.1:8090/_control/mode --data 'hang+apply*3'")]
+    curl -X PUT http://127.0.0.1:8090/_control/mode --data 'hang+apply*3'"
+)]
 pub(super) struct Args {
     /// Where to listen, instead of fleet.demo_sink_listen; loopback only, since whoever reaches it may change it.
     #[arg(long, value_name = "ADDR")]
@@ -40,7 +42,9 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
         None => setup.config()?.fleet.demo_sink_listen,
     };
     if !listen.ip().is_loopback() {
-        return Err(Failure::usage(format!("{listen} is not a loopback address, and the sink obeys whoever reaches it")));
+        return Err(Failure::usage(format!(
+            "{listen} is not a loopback address, and the sink obeys whoever reaches it"
+        )));
     }
     if args.max_entries > MOST_ENTRIES {
         return Err(Failure::usage(format!("--max-entries is at most {MOST_ENTRIES}")));
@@ -54,14 +58,21 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
         ..SinkOptions::default()
     };
     let (sink, address, serving) = start(listen, options, stop).await?;
-    print::line(format_args!("the sink takes batches at http://{address}{BULK_PATH} (mode {})", sink.mode()))?;
+    print::line(format_args!(
+        "the sink takes batches at http://{address}{BULK_PATH} (mode {})",
+        sink.mode()
+    ))?;
     serving.await??;
     print::line(format_args!("{}", sink.summary()))?;
     Ok(())
 }
 
 /// A running sink: its handle, where it listens, and its task.
-type Running = (SinkHandle, SocketAddr, tokio::task::JoinHandle<std::io::Result<()>>);
+type Running = (
+    SinkHandle,
+    SocketAddr,
+    tokio::task::JoinHandle<std::io::Result<()>>,
+);
 
 /// Most time requests under way may take to end after `stop`.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -72,7 +83,12 @@ pub(super) async fn start(
     options: SinkOptions,
     stop: CancellationToken,
 ) -> Result<Running, Failure> {
-    let cannot = |error| Failure::new(Exit::Usage, format!("the sink cannot listen on {listen}: {error}"));
+    let cannot = |error| {
+        Failure::new(
+            Exit::Usage,
+            format!("the sink cannot listen on {listen}: {error}"),
+        )
+    };
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr()?;
     let sink = SinkHandle::new(options);
@@ -83,7 +99,9 @@ pub(super) async fn start(
             ended = &mut server => return ended,
             () = stop.cancelled() => {}
         }
-        tokio::time::timeout(LAST_REQUESTS, server).await.unwrap_or(Ok(()))
+        tokio::time::timeout(LAST_REQUESTS, server)
+            .await
+            .unwrap_or(Ok(()))
     });
     Ok((sink, address, serving))
 }

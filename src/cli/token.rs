@@ -19,8 +19,12 @@ use super::{
 };
 
 /// What a token may be allowed. The wildcard is for administrators alone.
-const TERMINAL_ABILITIES: [&str; 4] =
-    ["transaction:create", "transaction:read", "transaction:status", "heartbeat:send"];
+const TERMINAL_ABILITIES: [&str; 4] = [
+    "transaction:create",
+    "transaction:read",
+    "transaction:status",
+    "heartbeat:send",
+];
 /// What a terminal's token may do unless told otherwise.
 const USUAL_ABILITIES: [&str; 2] = ["transaction:create", "transaction:read"];
 const ADMIN_ABILITY: &str = "admin:*";
@@ -34,8 +38,10 @@ const LOOK_UP_PAGES: usize = 2000;
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
     /// Make a token and print it, this once.
-    #[command(after_help = "Examples:\n  tsms token create --terminal CC-012-01 --expires-in-days 365\n  \
-        tsms token create --admin --name 'night shift'")]
+    #[command(
+        after_help = "Examples:\n  tsms token create --terminal CC-012-01 --expires-in-days 365\n  \
+        tsms token create --admin --name 'night shift'"
+    )]
     Create {
         /// Id or serial number of the terminal it is for.
         #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
@@ -73,7 +79,14 @@ pub(super) enum TokenCommand {
 pub(super) async fn run(setup: &Setup, command: TokenCommand) -> Result<(), Failure> {
     let store = setup.store().await?;
     match command {
-        TokenCommand::Create { terminal, name, ability, expires_in_days, output, .. } => {
+        TokenCommand::Create {
+            terminal,
+            name,
+            ability,
+            expires_in_days,
+            output,
+            ..
+        } => {
             let terminal_id = match terminal {
                 Some(word) => Some(find_terminal(&store, &word).await?.id),
                 None => None,
@@ -93,7 +106,12 @@ pub(super) async fn run(setup: &Setup, command: TokenCommand) -> Result<(), Fail
                 Some(word) => Some(find_terminal(&store, &word).await?.id),
                 None => None,
             };
-            show(&store.list_tokens(terminal_id, page.after, page.limit.into()).await?, page.json)
+            show(
+                &store
+                    .list_tokens(terminal_id, page.after, page.limit.into())
+                    .await?,
+                page.json,
+            )
         }
         TokenCommand::Revoke { id } => {
             store.revoke_token(id, Timestamp::now()).await?;
@@ -117,7 +135,9 @@ pub(super) async fn create(
     };
     let abilities = if abilities.is_empty() { usual } else { abilities };
     let minted = mint(kind);
-    let id = store.create_token(&minted.digest, terminal_id, name, abilities, end).await?;
+    let id = store
+        .create_token(&minted.digest, terminal_id, name, abilities, end)
+        .await?;
     Ok((id, minted.plain))
 }
 
@@ -126,7 +146,9 @@ pub(super) async fn has_admin(store: &Store) -> Result<bool, Failure> {
     let mut after = 0;
     for _ in 0..LOOK_UP_PAGES {
         let page = store.list_tokens(None, after, LOOK_UP_PAGE).await?;
-        let Some(last) = page.last().map(|token| token.id) else { return Ok(false) };
+        let Some(last) = page.last().map(|token| token.id) else {
+            return Ok(false);
+        };
         after = last;
         if page.iter().any(|token| token.terminal_id.is_none()) {
             return Ok(true);
@@ -149,12 +171,17 @@ fn show(tokens: &[TokenRow], json: bool) -> Result<(), Failure> {
             };
             [
                 token.id.to_string(),
-                token.terminal_id.map_or_else(|| "admin".to_owned(), |id| id.to_string()),
+                token
+                    .terminal_id
+                    .map_or_else(|| "admin".to_owned(), |id| id.to_string()),
                 token.name.clone(),
                 token.abilities.join(" "),
                 state,
             ]
         })
         .collect();
-    Ok(print::table(["id", "terminal", "name", "abilities", "valid"], &rows)?)
+    Ok(print::table(
+        ["id", "terminal", "name", "abilities", "valid"],
+        &rows,
+    )?)
 }

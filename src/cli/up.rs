@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tsms::{
-    config::{Config, Layers, Origin, Secret},
+    config::{Config, Layers, Origin},
     fleet::{Fleet, Roles, stop_on_signal},
-    queue::{self, Queue},
+    queue,
     store::{self, Store},
     telemetry::{logs, metrics},
 };
@@ -14,9 +14,11 @@ use super::{Failure, Setup, demo::Demo, print, sim::private_folder, token};
 
 /// Run everything in one process: ingress, workers, scheduler, with a database file and queues in memory.
 #[derive(clap::Args)]
-#[command(after_help = "The data folder (fleet.data_dir, ./data unless set) is made if needed. The first start prints an\n\
+#[command(
+    after_help = "The data folder (fleet.data_dir, ./data unless set) is made if needed. The first start prints an\n\
     administrator's token, once. Ctrl-C drains and ends; sales that were accepted go on at the next start.\n\n\
-    Examples:\n  tsms up --demo\n  tsms up --demo --rate 200 --for 60\n  TSMS__INGRESS__LISTEN=0.0.0.0:8080 tsms up")]
+    Examples:\n  tsms up --demo\n  tsms up --demo --rate 200 --for 60\n  TSMS__INGRESS__LISTEN=0.0.0.0:8080 tsms up"
+)]
 pub(super) struct Args {
     /// Add simulated terminals that post signed sales, and a stand-in web application that takes them.
     #[arg(long)]
@@ -38,7 +40,11 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
     let store = store::open(&config.database).await?;
     store.migrate().await?;
     let queue = queue::open(&config.queue).await?;
-    let demo = if args.demo { Some(Demo::prepare(&mut config, &store).await?) } else { None };
+    let demo = if args.demo {
+        Some(Demo::prepare(&mut config, &store).await?)
+    } else {
+        None
+    };
 
     let config = Arc::new(config);
     let fleet = Fleet::start(config.clone(), store.clone(), queue.clone(), &Roles::all()).await?;
@@ -76,7 +82,9 @@ fn for_people(layers: &Layers, config: &mut Config, demo: bool) {
 async fn greet(config: &Config, store: &Store, address: SocketAddr) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let data = config.fleet.data_dir.display();
-    print::line(format_args!("TSMS {version} listens on http://{address} (/metrics, /readyz); its data is in {data}/"))?;
+    print::line(format_args!(
+        "TSMS {version} listens on http://{address} (/metrics, /readyz); its data is in {data}/"
+    ))?;
     if !token::has_admin(store).await? {
         let (_, plain) = token::create(store, None, "first start", &[], None).await?;
         print::line(format_args!("Administrator's token, shown this once: {plain}"))?;
