@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use self::canonical::{CHECKSUM_MEMBER, Writer};
-pub(super) use self::canonical::{push_code, write_escaped};
+pub(super) use self::canonical::{is_money, push_code, write_escaped};
 use super::json::Node;
 
 /// A SHA-256 digest.
@@ -73,6 +73,13 @@ pub fn digest(node: &Node<'_>, version: Version) -> Digest {
     sha256(canonical(node, version).as_bytes())
 }
 
+/// Writes one value the way the member `name` of an object is written.
+pub(super) fn write_member(out: &mut String, name: &str, value: &Node<'_>, version: Version) {
+    let mut writer = Writer::new(version);
+    writer.member(name, value);
+    out.push_str(&writer.out);
+}
+
 /// SHA-256 of a text as it is, e.g. of the batch string of a forward.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Digest {
@@ -113,6 +120,12 @@ pub fn verify(envelope: &Node<'_>) -> Result<Version, Vec<Mismatch>> {
             .collect()
     });
     Err(failures.min_by_key(Vec::len).unwrap_or_default())
+}
+
+/// The version that the shape of an envelope suggests.
+pub(super) fn likely(envelope: &Node<'_>) -> Version {
+    let [first, _, _] = order(&levels(envelope));
+    first
 }
 
 /// An object that carries a checksum of its own.
@@ -178,7 +191,7 @@ pub(super) fn levels<'n, 'a>(envelope: &'n Node<'a>) -> Vec<Level<'n, 'a>> {
 }
 
 /// The versions in the order that finds the right one soonest.
-pub(super) fn order(levels: &[Level<'_, '_>]) -> [Version; 3] {
+fn order(levels: &[Level<'_, '_>]) -> [Version; 3] {
     if levels.iter().any(|level| level.node.get("base_amount").is_some()) {
         [Version::V1, Version::V20, Version::V21]
     } else {
