@@ -156,3 +156,6 @@ async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: Can
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

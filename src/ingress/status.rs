@@ -290,3 +290,6 @@ impl SubmissionStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
