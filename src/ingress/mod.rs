@@ -73,6 +73,7 @@ impl App {
                 duplicates: Duplicates::Refuse,
             },
             batch: settings.max_batch,
+            max_errors: settings.max_errors,
         };
         Self {
             identities: caller::Identities::new(settings),
@@ -176,3 +177,6 @@ fn frame(routes: Router, limit: Duration) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(limit, observe::observe))
 }
+
+#[cfg(test)]
+mod tests;
