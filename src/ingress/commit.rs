@@ -332,11 +332,7 @@ impl Writer {
             tenant_id: accepted.tenant_id,
             attempt: 0,
             enqueued_at: Timestamp::now(),
-            body: if fits {
-                work::encode_submission(&accepted)
-            } else {
-                Bytes::new()
-            },
+            body: if fits { accepted.encode() } else { Bytes::new() },
             request_id: accepted.request_id,
         }
     }

@@ -7,15 +7,20 @@ use crate::config;
 /// How long a test waits for an event that must come.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `[ingress]` as delivered.
-pub(super) fn settings() -> config::Ingress {
+/// All settings as delivered, whatever the environment says.
+pub(super) fn config() -> config::Config {
     let defaults = include_str!("../../config/default.toml");
     ::config::Config::builder()
         .add_source(::config::File::from_str(defaults, ::config::FileFormat::Toml))
         .build()
         .unwrap()
-        .get("ingress")
+        .try_deserialize()
         .unwrap()
+}
+
+/// `[ingress]` as delivered.
+pub(super) fn settings() -> config::Ingress {
+    config().ingress
 }
 
 pub(super) fn millis(count: u64) -> config::Millis {

@@ -30,6 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accepts that may fail one after the other (a minute of pauses) before the listener counts as lost.
 const ACCEPT_FAILURES: u32 = 600;
 
+/// Most bytes buffered of one connection, and so the longest head of a request.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// Bounds on the connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -127,7 +130,11 @@ async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: Can
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
+    let http1 = &mut builder.http1();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle);
     let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut serving = std::pin::pin!(serving);
@@ -156,3 +163,6 @@ async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: Can
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The thin HTTP ingress: authenticate, read, commit, answer 202. Nothing slower belongs here.
 //!
-//! A submission passes [`listen`] → [`observe`] → [`body`] (headers) → [`caller`] → [`body`] →
-//! [`submit`] → [`commit`] → [`enqueue`]; whatever goes wrong becomes a row of [`error`].
+//! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
+//! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
+//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod body;
 mod caller;
@@ -11,6 +12,7 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod linger;
 mod listen;
 mod observe;
 pub mod ops;
@@ -71,6 +73,7 @@ impl App {
                 duplicates: Duplicates::Refuse,
             },
             batch: settings.max_batch,
+            max_errors: settings.max_errors,
         };
         Self {
             identities: caller::Identities::new(settings),
@@ -154,21 +157,26 @@ fn submission_url(submission_uuid: Uuid) -> String {
 
 fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
-    Router::new()
-        .route(SUBMIT, post(submit::submit))
+    let routes = Router::new()
+        .route(
+            SUBMIT,
+            post(submit::submit).layer(middleware::from_fn(linger::linger)),
+        )
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
         .with_state(app)
-        .merge(ops::routes(ops))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .merge(ops::routes(ops));
+    frame(routes, limit)
+}
+
+/// What is the same around all routes: problem documents for unknown paths and methods, and
+/// [`observe`]. A request may take `limit`.
+fn frame(routes: Router, limit: Duration) -> Router {
+    routes
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(limit, observe::observe))
 }
 
-async fn not_found() -> Error {
-    Error::NotFound
-}
-
-async fn method_not_allowed() -> Error {
-    Error::MethodNotAllowed
-}
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,98 @@ fn method_label(method: &Method) -> &'static str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        routing::{get, post},
+    };
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::ingress::{fixture, frame};
+
+    fn routes() -> Router {
+        let panics = async || -> &'static str { panic!("as the test says") };
+        Router::new()
+            .route("/things/{id}", get(async || "thing").post(async || "made"))
+            .route("/panics", get(panics))
+            .route("/busy", post(async || Error::Overloaded { retry_after: 7 }))
+            .route("/secret", get(async || Error::Unauthenticated))
+    }
+
+    async fn answer(method: &str, path: &str) -> (http::response::Parts, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-request-id", "r-7")
+            .body(Body::empty())
+            .unwrap();
+        let response = frame(routes(), fixture::PATIENCE).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 10_000).await.unwrap();
+        (parts, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn header<'a>(parts: &'a http::response::Parts, name: &str) -> &'a str {
+        parts
+            .headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_answer_carries_its_id_and_the_safety_headers() {
+        for (method, path, status) in [
+            ("GET", "/things/1", 200),
+            ("GET", "/nothing", 404),
+            ("GET", "/panics", 500),
+            ("POST", "/busy", 503),
+        ] {
+            let (parts, _) = answer(method, path).await;
+            assert_eq!(parts.status.as_u16(), status, "{path}");
+            assert_eq!(header(&parts, "x-request-id"), "r-7", "{path}");
+            assert_eq!(header(&parts, "x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(header(&parts, "cache-control"), "no-store", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_error_is_a_problem_document() {
+        for (method, path, status, code) in [
+            ("GET", "/nothing", 404, "not_found"),
+            ("DELETE", "/things/1", 405, "method_not_allowed"),
+            ("BREW", "/things/1", 405, "method_not_allowed"),
+            ("GET", "/panics", 500, "internal"),
+            ("POST", "/busy", 503, "overloaded"),
+            ("GET", "/secret", 401, "unauthenticated"),
+        ] {
+            let (parts, body) = answer(method, path).await;
+            assert_eq!(
+                header(&parts, "content-type"),
+                "application/problem+json",
+                "{path}"
+            );
+            let document: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(document["status"], status, "{path}");
+            assert_eq!(document["code"], code, "{path}");
+            assert_eq!(document["type"], format!("/errors/{code}"), "{path}");
+            assert_eq!(document["request_id"], "r-7", "{path}");
+            assert!(document.get("errors").is_none(), "no members, no list: {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_that_belong_to_an_error() {
+        let (parts, _) = answer("DELETE", "/things/1").await;
+        assert_eq!(header(&parts, "allow"), "GET,HEAD,POST");
+        let (parts, _) = answer("GET", "/secret").await;
+        assert_eq!(header(&parts, "www-authenticate"), "Bearer");
+        let (parts, body) = answer("POST", "/busy").await;
+        assert_eq!(header(&parts, "retry-after"), "7");
+        assert!(body.contains(r#""retry_after":7"#), "{body}");
+    }
+}

@@ -8,7 +8,6 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
-    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngressError, listen, method_not_allowed, not_found, observe::observe};
+use super::{IngressError, frame, listen};
 use crate::{config::Config, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
@@ -46,10 +45,7 @@ pub async fn serve(
 ) -> Result<(), IngressError> {
     let ops = Ops::new(&config, store, queue, draining, Needs::RecordAndQueue);
     let limit = config.ingress.request_timeout_ms.duration();
-    let router = routes(ops)
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(limit, observe));
+    let router = frame(routes(ops), limit);
     let bounds = listen::Bounds {
         connections: OPS_CONNECTIONS,
         idle: config.ingress.idle_timeout_ms.duration(),
@@ -154,8 +150,7 @@ pub(super) fn routes(ops: Arc<Ops>) -> Router {
         .with_state(ops)
 }
 
-async fn metrics_text(State(ops): State<Arc<Ops>>) -> Response {
-    metrics::statements(&ops.store.statements());
+async fn metrics_text() -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (format, metrics::render()).into_response()
 }

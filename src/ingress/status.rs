@@ -131,7 +131,7 @@ async fn find_submission(
             words.extend(own.map(|view| (view.row.sale.transaction_id, word(view))));
         }
     }
-    Ok(Some(SubmissionStatus::new(submission, words)))
+    Ok(Some(SubmissionStatus::new(submission, &words)))
 }
 
 /// The one word a till shows for a recorded sale.
@@ -250,9 +250,8 @@ struct Item {
 }
 
 impl SubmissionStatus {
-    /// `words` holds the rows that this submission made. An id that comes twice in it made one row:
-    /// its first item shows the row, the second one what became of the repetition.
-    fn new(submission: SubmissionView, mut words: HashMap<Uuid, &'static str>) -> Self {
+    /// `words` holds the rows that this submission made itself.
+    fn new(submission: SubmissionView, words: &HashMap<Uuid, &'static str>) -> Self {
         let before = word_before(&submission);
         let special: HashMap<Uuid, &'static str> = submission
             .results
@@ -262,9 +261,12 @@ impl SubmissionStatus {
                 ItemState::Conflict => (result.transaction_id, "CONFLICT"),
             })
             .collect();
-        let mut state = |id: &Uuid| {
-            let own = words.remove(id);
-            own.or_else(|| special.get(id).copied()).unwrap_or(before)
+        let state = |id: &Uuid| {
+            words
+                .get(id)
+                .or_else(|| special.get(id))
+                .copied()
+                .unwrap_or(before)
         };
         Self {
             submission_uuid: submission.submission_uuid,
@@ -290,3 +292,6 @@ impl SubmissionStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
