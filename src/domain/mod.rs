@@ -2,6 +2,7 @@
 
 pub mod checksum;
 pub mod directory;
+pub mod forward;
 pub mod json;
 pub mod money;
 pub mod payload;
