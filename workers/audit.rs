@@ -5,10 +5,7 @@
 
 use super::Ctx;
 use crate::{
-    domain::{
-        time::Timestamp,
-        work::{self, AuditEvent},
-    },
+    domain::{time::Timestamp, work::AuditEvent},
     outcome::{Outcome, Verdict},
     queue::Job,
     store::{AuditGap, StoreError},
@@ -17,7 +14,7 @@ use crate::{
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
     let mut events = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match work::decode_event(&job.body) {
+        match AuditEvent::decode(&job.body) {
             Some(event) => events.push(event),
             // Rare: jobs are made with their event. The rows tell which ones are missing.
             None => events.extend(derived(ctx, job.key).await?),

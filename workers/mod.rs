@@ -126,6 +126,6 @@ pub(crate) fn audit_job(event: &AuditEvent, request_id: &str, now: Timestamp) ->
         attempt: 0,
         enqueued_at: now,
         request_id: request_id.to_owned(),
-        body: crate::domain::work::encode_event(event),
+        body: event.encode(),
     }
 }

@@ -144,12 +144,7 @@ async fn work_off(
 }
 
 /// How an attempt ends: 2xx is delivered, all else is tried again until the attempts are used up.
-fn end(
-    notice: &Notice,
-    answer: Answer,
-    schedule: &Schedule,
-    now: Timestamp,
-) -> (NoticeOutcome, Verdict) {
+fn end(notice: &Notice, answer: Answer, schedule: &Schedule, now: Timestamp) -> (NoticeOutcome, Verdict) {
     let id = notice.id;
     let code = match answer {
         Answer::Status(status @ 200..=299) => {
@@ -157,7 +152,10 @@ fn end(
         }
         Answer::NoAddress => {
             let code = "bad_address";
-            return (NoticeOutcome::Failed { id, at: now, code }, Verdict::Dead { code });
+            return (
+                NoticeOutcome::Failed { id, at: now, code },
+                Verdict::Dead { code },
+            );
         }
         Answer::Status(500..) => "http_5xx",
         Answer::Status(400..=499) => "http_4xx",
@@ -236,10 +234,25 @@ mod tests {
     #[test]
     fn attempts_end() {
         assert!(matches!(
-            end(&notice(3), Answer::Status(500), &SCHEDULE, Timestamp::from_micros(0)),
-            (NoticeOutcome::Failed { id: 7, code: "http_5xx", .. }, Verdict::Dead { .. })
+            end(
+                &notice(3),
+                Answer::Status(500),
+                &SCHEDULE,
+                Timestamp::from_micros(0)
+            ),
+            (
+                NoticeOutcome::Failed {
+                    id: 7,
+                    code: "http_5xx",
+                    ..
+                },
+                Verdict::Dead { .. }
+            )
         ));
-        assert!(matches!(verdict(1, Answer::NoAddress), Verdict::Dead { code: "bad_address" }));
+        assert!(matches!(
+            verdict(1, Answer::NoAddress),
+            Verdict::Dead { code: "bad_address" }
+        ));
     }
 
     #[test]

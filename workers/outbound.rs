@@ -85,7 +85,14 @@ mod tests {
         for good in ["http://127.0.0.1:8090/x", "https://example.com"] {
             assert!(web_address(good).is_some(), "{good}");
         }
-        for bad in ["", "ftp://example.com/", "file:///etc/passwd", "/path", "javascript:alert(1)", "http://"] {
+        for bad in [
+            "",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "/path",
+            "javascript:alert(1)",
+            "http://",
+        ] {
             assert!(web_address(bad).is_none(), "{bad}");
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         rules,
         sale::{Finding, Severity, Transaction, ValidationStatus},
         time::Timestamp,
-        work::{self, AuditEvent},
+        work::AuditEvent,
     },
     outcome::{Outcome, Verdict},
     queue::Job,
@@ -62,7 +62,7 @@ async fn read(ctx: &Ctx, jobs: &[Job]) -> Result<Vec<Transaction>, StoreError> {
     let mut absent = Vec::new();
     let mut seen = HashSet::new();
     for job in jobs.iter().filter(|job| seen.insert(job.key)) {
-        match work::decode_transaction(&job.body).filter(|row| row.id == job.key) {
+        match Transaction::decode(&job.body).filter(|row| row.id == job.key) {
             Some(row) => rows.push(row),
             None => absent.push(job.key),
         }
@@ -127,8 +127,8 @@ fn notice(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp) 
         ValidationStatus::Valid => "success",
         ValidationStatus::Pending | ValidationStatus::Invalid => "failed",
     };
-    let customer_code = (row.sale.customer_code.as_deref())
-        .or_else(|| from.map(|(_, tenant)| tenant.code.as_str()));
+    let customer_code =
+        (row.sale.customer_code.as_deref()).or_else(|| from.map(|(_, tenant)| tenant.code.as_str()));
     serde_json::json!({
         "transaction_id": row.sale.transaction_id,
         "submission_uuid": row.submission_uuid,
@@ -161,7 +161,7 @@ fn pass_on(
         };
         let request_id = requests.get(&row.id).copied().unwrap_or_default();
         if row.status == ValidationStatus::Valid {
-            let body = work::encode_transaction(row);
+            let body = row.encode();
             next.push((Stage::Forwarding, super::follow_up(row, request_id, now, body)));
         } else {
             invalid.insert(row.id);

@@ -79,8 +79,7 @@ impl Item {
     pub fn new(row: &Transaction, from: Option<&(Terminal, Tenant)>) -> Result<Self, Unwritable> {
         let unwritable = |error: serde_json::Error| Unwritable(error.to_string());
         let mut text = serde_json::to_string(&Hashed::new(row, from)).map_err(unwritable)?;
-        let node =
-            json::parse(text.as_bytes(), &OWN_TEXT).map_err(|error| Unwritable(error.to_string()))?;
+        let node = json::parse(text.as_bytes(), &OWN_TEXT).map_err(|error| Unwritable(error.to_string()))?;
         let checksum = HEXLOWER.encode(&checksum::digest(&node, Version::V1));
         drop(node);
         text.pop();
@@ -337,7 +336,10 @@ mod tests {
         let item = Item::new(&row(1, 4), None).unwrap();
         let text = item.json.get();
         assert!(text.contains(r#""amount":1000.00,"net_amount":-0.07,"#), "{text}");
-        assert!(text.contains(r#"{"adjustment_type":"promo_discount","amount":50.10}"#), "{text}");
+        assert!(
+            text.contains(r#"{"adjustment_type":"promo_discount","amount":50.10}"#),
+            "{text}"
+        );
         assert!(text.contains(r#""sc_vat_exempt_sales":0.01,"#), "{text}");
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value["adjustments"].as_array().unwrap().len(), 7);
@@ -374,7 +376,10 @@ mod tests {
 
     #[test]
     fn the_idempotency_key_knows_the_sales_and_nothing_else() {
-        let (one, two) = (Item::new(&row(1, 4), None).unwrap(), Item::new(&row(2, 5), None).unwrap());
+        let (one, two) = (
+            Item::new(&row(1, 4), None).unwrap(),
+            Item::new(&row(2, 5), None).unwrap(),
+        );
         let early = Envelope::new(125, &[&one, &two], &["a"], Timestamp::from_micros(0)).unwrap();
         let late = Envelope::new(125, &[&two, &one], &[], Timestamp::from_micros(5_000_000)).unwrap();
         assert_eq!(early.idempotency_key, late.idempotency_key);
@@ -390,13 +395,19 @@ mod tests {
 
     #[test]
     fn a_batch_of_several_terminals_names_none() {
-        let (one, two) = (Item::new(&row(1, 4), None).unwrap(), Item::new(&row(2, 5), None).unwrap());
+        let (one, two) = (
+            Item::new(&row(1, 4), None).unwrap(),
+            Item::new(&row(2, 5), None).unwrap(),
+        );
         let mixed = Envelope::new(125, &[&one, &two], &["r-1"], Timestamp::from_micros(0)).unwrap();
         let value: Value = serde_json::from_slice(&mixed.body).unwrap();
         assert_eq!(value["terminal_id"], Value::Null);
         assert_eq!(value["transaction_count"], 2);
         assert_eq!(value["request_ids"][0], "r-1");
-        assert_eq!(value["batch_id"].as_str().unwrap().len(), "TSMS_20250915120000_68c7f0a1b2c3d".len());
+        assert_eq!(
+            value["batch_id"].as_str().unwrap().len(),
+            "TSMS_20250915120000_68c7f0a1b2c3d".len()
+        );
         let same = Envelope::new(125, &[&one], &[], Timestamp::from_micros(0)).unwrap();
         let value: Value = serde_json::from_slice(&same.body).unwrap();
         assert_eq!(value["terminal_id"], 4);

@@ -96,10 +96,7 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
                 after: None,
             },
         },
-        Ruling::Later { code, after, .. } => End::Later {
-            code,
-            after: *after,
-        },
+        Ruling::Later { code, after, .. } => End::Later { code, after: *after },
         Ruling::Refused { detail } => End::Dead {
             code: "webapp_refused",
             detail: detail.clone(),
@@ -137,7 +134,14 @@ impl End {
             (settled, Verdict::Dead { code })
         };
         match self {
-            End::Forwarded { batch_id } => (Settled::Forwarded { id, at: now, batch_id }, Verdict::Done),
+            End::Forwarded { batch_id } => (
+                Settled::Forwarded {
+                    id,
+                    at: now,
+                    batch_id,
+                },
+                Verdict::Done,
+            ),
             End::Dead { code, detail } => dead(code, detail),
             End::Held { open } => {
                 let longest = open.saturating_mul(2 << returns.min(HELD_DOUBLINGS));

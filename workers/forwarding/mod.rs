@@ -40,8 +40,9 @@ use super::{
 use crate::{
     domain::{
         forward::{Envelope, Item},
+        sale::Transaction,
         time::Timestamp,
-        work::{self, AuditEvent},
+        work::AuditEvent,
     },
     outcome::{Outcome, Verdict},
     queue::Job,
@@ -98,7 +99,7 @@ async fn claim(ctx: &Ctx, jobs: &[Job]) -> Result<Claim, StoreError> {
         ids.push(job.key);
         // A copy that waited for a second attempt may be out of date: the sale may be voided since.
         if job.attempt == 0 {
-            rows.extend(work::decode_transaction(&job.body).filter(|row| row.id == job.key));
+            rows.extend(Transaction::decode(&job.body).filter(|row| row.id == job.key));
         }
     }
     let hold = ctx.config.forwarding.claim_ms.duration();
@@ -225,7 +226,10 @@ impl Sender<'_> {
         let mut open = vec![batch];
         while let Some(part) = open.pop() {
             match self.attempt(&part).await {
-                Attempt::Judged { ruling: Ruling::Refused { .. }, .. } if part.parcels.len() > 1 => {
+                Attempt::Judged {
+                    ruling: Ruling::Refused { .. },
+                    ..
+                } if part.parcels.len() > 1 => {
                     let (first, second) = part.halves();
                     open.extend([second, first]);
                 }

@@ -24,7 +24,7 @@ use crate::{
         payload::{self, Bounds, Submission},
         sale::{Transaction, ValidationStatus},
         time::Timestamp,
-        work::{self, AcceptedSubmission, AuditEvent},
+        work::{AcceptedSubmission, AuditEvent},
     },
     outcome::{Outcome, Verdict},
     queue::Job,
@@ -48,6 +48,7 @@ const ACCEPTED: Bounds = Bounds {
         duplicates: Duplicates::Refuse,
     },
     batch: usize::MAX,
+    max_errors: 1,
 };
 
 /// An accepted submission whose body was read again.
@@ -89,7 +90,7 @@ impl Set {
         let mut absent = Vec::new();
         let mut seen = HashSet::new();
         for job in jobs.iter().filter(|job| seen.insert(job.key)) {
-            let copy = work::decode_submission(&job.body).filter(|copy| copy.id == job.key);
+            let copy = AcceptedSubmission::decode(&job.body).filter(|copy| copy.id == job.key);
             match copy.map(reread) {
                 Some(Ok(submission)) => read.push(submission),
                 Some(Err(_)) | None => absent.push(job.key),
@@ -111,7 +112,11 @@ impl Set {
             match reread(accepted) {
                 Ok(submission) => read.push(submission),
                 Err(reason) => {
-                    tracing::error!(submission = id, reason, "an accepted submission cannot be read again");
+                    tracing::error!(
+                        submission = id,
+                        reason,
+                        "an accepted submission cannot be read again"
+                    );
                     let now = Timestamp::now();
                     ctx.store
                         .bury_submission(id, "record_damaged", &reason, now)
@@ -183,9 +188,7 @@ impl Set {
                 }
                 Ok(later)
             }
-            Err(StoreError::Exists(_)) => {
-                Ok(now.into_iter().map(|(read, _)| read).chain(later).collect())
-            }
+            Err(StoreError::Exists(_)) => Ok(now.into_iter().map(|(read, _)| read).chain(later).collect()),
             Err(error) => Err(error),
         }
     }
@@ -205,7 +208,7 @@ impl Set {
         for row in &self.made {
             let request_id = requests.get(&row.submission_id).copied().unwrap_or_default();
             if row.status == ValidationStatus::Pending {
-                let body = work::encode_transaction(row);
+                let body = row.encode();
                 next.push((Stage::Processing, super::follow_up(row, request_id, now, body)));
             }
             let event = AuditEvent::recorded(row);

@@ -97,7 +97,9 @@ pub(super) async fn read(
         Stage::Audit => {
             let decided_to = store.mark(Mark::Processing).await?;
             let rows = store.scan_audit(after, before, limit).await?;
-            Ok(by_id(cursor, window, rows, |gap| audit(&gap, decided_to, before, now)))
+            Ok(by_id(cursor, window, rows, |gap| {
+                audit(&gap, decided_to, before, now)
+            }))
         }
         Stage::Forwarding => {
             let rows = store.due_forwards(due, before, limit).await?;
@@ -134,7 +136,9 @@ fn by_id<T>(cursor: Cursor, window: &Window, rows: Vec<T>, read: impl Fn(T) -> R
 
 fn by_due(cursor: Cursor, limit: usize, rows: Vec<(i64, i64, Timestamp)>, now: Timestamp) -> Page {
     Page {
-        end: rows.last().map_or(cursor, |&(id, _, due_at)| Cursor::Due(due_at, id)),
+        end: rows
+            .last()
+            .map_or(cursor, |&(id, _, due_at)| Cursor::Due(due_at, id)),
         more: rows.len() >= limit,
         jobs: (rows.into_iter())
             .map(|(id, tenant, _)| job(id, tenant, String::new(), now))
@@ -198,7 +202,10 @@ mod tests {
     #[test]
     fn a_mark_stops_before_the_first_row_that_is_unfinished_or_young() {
         let unfinished = page(&[(4, 10, true), (5, 11, false), (6, 12, true)], 3);
-        assert_eq!((unfinished.finished_to, unfinished.all_finished), (Some(4), false));
+        assert_eq!(
+            (unfinished.finished_to, unfinished.all_finished),
+            (Some(4), false)
+        );
         let young = page(&[(4, 10, true), (5, 60, true), (6, 12, true)], 3);
         assert_eq!((young.finished_to, young.all_finished), (Some(4), false));
         let all = page(&[(4, 10, true), (5, 11, true)], 3);
@@ -212,7 +219,15 @@ mod tests {
         assert_eq!(full.jobs.iter().map(|job| job.key).collect::<Vec<_>>(), [4]);
         let empty = page(&[], 2);
         assert_eq!((empty.end, empty.more), (Cursor::Id(3), false));
-        let due = by_due(Cursor::Due(at(1), 1), 2, vec![(8, 1, at(2)), (7, 1, at(3))], at(9));
-        assert_eq!((due.end, due.more, due.jobs.len()), (Cursor::Due(at(3), 7), true, 2));
+        let due = by_due(
+            Cursor::Due(at(1), 1),
+            2,
+            vec![(8, 1, at(2)), (7, 1, at(3))],
+            at(9),
+        );
+        assert_eq!(
+            (due.end, due.more, due.jobs.len()),
+            (Cursor::Due(at(3), 7), true, 2)
+        );
     }
 }

@@ -68,11 +68,12 @@ impl Memory {
             None => Some(young),
         };
         let certain = proven == Some(young) && depth.delayed == 0;
-        if certain || now.since(self.looked_at) >= grace.saturating_mul(PATIENCE) {
+        let overdue = now.since(self.looked_at) >= grace.saturating_mul(PATIENCE);
+        if certain || overdue {
             self.looked_at = now;
         }
         match proven {
-            _ if self.looked_at == now && !certain => Plan::Page { before: young },
+            _ if overdue && !certain => Plan::Page { before: young },
             Some(before) => Plan::Sweep {
                 before,
                 delayed: depth.delayed,
@@ -173,9 +174,15 @@ mod tests {
         memory.pushed(at(100));
         let stuck = queue(Some(1), 9);
         assert_eq!(memory.plan(at(159), &stuck, GRACE), Plan::Rest);
-        assert_eq!(memory.plan(at(160), &stuck, GRACE), Plan::Page { before: at(155) });
+        assert_eq!(
+            memory.plan(at(160), &stuck, GRACE),
+            Plan::Page { before: at(155) }
+        );
         assert_eq!(memory.plan(at(161), &stuck, GRACE), Plan::Rest);
-        assert_eq!(memory.plan(at(220), &stuck, GRACE), Plan::Page { before: at(215) });
+        assert_eq!(
+            memory.plan(at(220), &stuck, GRACE),
+            Plan::Page { before: at(215) }
+        );
     }
 
     #[test]
