@@ -115,6 +115,12 @@ pub fn verify(envelope: &Node<'_>) -> Result<Version, Vec<Mismatch>> {
     Err(failures.min_by_key(Vec::len).unwrap_or_default())
 }
 
+/// The version that the shape of an envelope suggests.
+pub(super) fn likely(envelope: &Node<'_>) -> Version {
+    let [first, _, _] = order(&levels(envelope));
+    first
+}
+
 /// An object that carries a checksum of its own.
 pub(super) struct Level<'n, 'a> {
     place: Place,
@@ -178,7 +184,7 @@ pub(super) fn levels<'n, 'a>(envelope: &'n Node<'a>) -> Vec<Level<'n, 'a>> {
 }
 
 /// The versions in the order that finds the right one soonest.
-pub(super) fn order(levels: &[Level<'_, '_>]) -> [Version; 3] {
+fn order(levels: &[Level<'_, '_>]) -> [Version; 3] {
     if levels.iter().any(|level| level.node.get("base_amount").is_some()) {
         [Version::V1, Version::V20, Version::V21]
     } else {

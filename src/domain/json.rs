@@ -64,7 +64,7 @@ pub enum Problem {
     /// A member name comes twice in one object.
     #[error("duplicate member {name:?}")]
     Duplicate {
-        /// The name that comes twice.
+        /// The name that comes twice, cut if it is long.
         name: String,
     },
     /// Nested deeper than the limit.

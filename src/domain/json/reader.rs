@@ -11,6 +11,9 @@ use super::{Duplicates, JsonError, Limits, MAX_DEPTH, Node, Problem};
 /// looking for duplicates stays linear in the body.
 const INDEX_FROM: usize = 16;
 
+/// Characters of a repeated member's name that the error shows.
+const SHOWN_NAME: usize = 64;
+
 type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
 
 pub(super) struct Reader<'a> {
@@ -149,7 +152,7 @@ impl<'a> Reader<'a> {
             self.skip_blanks();
             let earlier = find_or_note(&members, &mut index, &name);
             if earlier.is_some() && self.duplicates == Duplicates::Refuse {
-                let name = name.into_owned();
+                let name = name.chars().take(SHOWN_NAME).collect();
                 return Err(JsonError {
                     problem: Problem::Duplicate { name },
                     offset: start,
