@@ -2,7 +2,7 @@
 //!
 //! Submissions start by an open-loop schedule: a slow ingress does not slow the tills down, and
 //! their waiting counts as latency. A till never loses a sale: it sends the same bytes again on
-//! connection errors, 429 and 5xx, honouring `Retry-After`, until it is told yes or no. Given the
+//! connection errors, 408, 425, 429 and 5xx, honouring `Retry-After`, until it is told yes or no. Given the
 //! same seed the sales are the same, apart from their times.
 
 mod latency;
@@ -49,7 +49,8 @@ pub struct SimOptions {
     pub ingress: String,
     /// Who posts; each submission picks one.
     pub terminals: Vec<SimTerminal>,
-    /// Decides every random choice.
+    /// Decides every random choice, ids included: played twice against the same record, the second
+    /// time is a conflict.
     pub seed: u64,
     /// Submissions started in a second.
     pub rate: u32,
@@ -351,11 +352,16 @@ fn hits(rng: &mut StdRng, share: u32) -> bool {
 fn http_client(timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
     // Somebody else may have installed one before; that is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder()
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
+    let settings = || {
+        reqwest::Client::builder()
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+    };
+    // A machine without root certificates can still talk plain HTTP to itself.
+    settings()
         .build()
+        .or_else(|_| settings().tls_certs_only([]).build())
 }
 
 #[cfg(test)]

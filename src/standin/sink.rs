@@ -30,6 +30,9 @@ pub const BULK_PATH: &str = "/api/transactions/bulk";
 /// Most sales a ledger may be told to hold: their sum, each at its largest, still fits exactly.
 pub const MOST_ENTRIES: usize = 9_000_000;
 
+/// How long the end waits for requests under way.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
 /// Settings of the stand-in web application.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
@@ -39,7 +42,7 @@ pub struct SinkOptions {
     pub mode: Mode,
     /// How long a request hangs in the mode `hang`, at most.
     pub hold: Duration,
-    /// Most sales held, capped at [`MOST_ENTRIES`]; about 300 bytes each. More are turned away, loudly.
+    /// Most sales held, capped at [`MOST_ENTRIES`]; about 500 bytes each. More are turned away, loudly.
     pub max_entries: usize,
     /// Most items in a batch.
     pub max_items: usize,
@@ -160,18 +163,27 @@ impl SinkHandle {
     }
 }
 
-/// Serves on `listener` until `stop`, then finishes the requests under way.
+/// Serves on `listener` until `stop`, then finishes the requests under way, for [`DRAIN`] at most.
 ///
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: TcpListener, sink: SinkHandle, stop: CancellationToken) -> io::Result<()> {
     let router = routes::router(sink, stop.clone());
-    axum::serve(
+    let serving = axum::serve(
         AbortListener(listener),
         router.into_make_service_with_connect_info::<abort::Abort>(),
     )
-    .with_graceful_shutdown(stop.cancelled_owned())
-    .await
+    .with_graceful_shutdown(stop.clone().cancelled_owned())
+    .into_future();
+    // A client that holds a connection open without a request must not hold up the end.
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = drained => Ok(()),
+    }
 }
 
 /// A lock whose data is sound even after a panic elsewhere: every change to it is one step.

@@ -176,7 +176,7 @@ struct Figures {
 
 impl Figures {
     /// Amounts by the default rules: VAT is 12 % of vatable sales; net is vatable sales, VAT and
-    /// exempt sales; gross is net, discounts and other tax.
+    /// exempt sales; gross is net, all adjustments and other tax.
     fn random(rng: &mut StdRng, flawed: bool, version: Version) -> Self {
         let vatable = rng.random_range(2_000..=250_000);
         let vat = (vatable * 12 + 50) / 100;
@@ -185,19 +185,21 @@ impl Figures {
         let net = vatable + vat + exempt;
         let mut adjustments = Adjustments::default();
         // At most 12 % of net: far below the ceiling of 30 % of gross.
-        let discount = Money::from_minor(sometimes(rng, 3, net * 12 / 100));
+        let discount = sometimes(rng, 3, net * 12 / 100);
         *match rng.random_range(0..5) {
             0 => &mut adjustments.promo_discount,
             1 => &mut adjustments.senior_discount,
             2 => &mut adjustments.pwd_discount,
             3 => &mut adjustments.vip_card_discount,
             _ => &mut adjustments.employee_discount,
-        } = discount;
-        // At most 4 % of net for each of the two: far below the ceiling of 15 % of gross.
-        adjustments.service_charge_distributed = Money::from_minor(sometimes(rng, 4, net * 4 / 100));
-        adjustments.service_charge_retained = Money::from_minor(sometimes(rng, 8, net * 4 / 100));
+        } = Money::from_minor(discount);
+        // Each at most 4 % of net: together far below the ceiling of 15 % of gross.
+        let distributed = sometimes(rng, 4, net * 4 / 100);
+        let retained = sometimes(rng, 8, net * 4 / 100);
+        adjustments.service_charge_distributed = Money::from_minor(distributed);
+        adjustments.service_charge_retained = Money::from_minor(retained);
         let mut figures = Self {
-            gross: Money::from_minor(net + other_tax) + discount,
+            gross: Money::from_minor(net + discount + distributed + retained + other_tax),
             net: Money::from_minor(net),
             adjustments,
             taxes: Taxes {

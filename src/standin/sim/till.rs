@@ -122,7 +122,12 @@ impl Till<'_> {
             return Try::Later(None);
         };
         let status = response.status();
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        let passing = [
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_EARLY,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if passing.contains(&status) || status.is_server_error() {
             return Try::Later(retry_after(&response));
         }
         // An answer that breaks off is no answer.

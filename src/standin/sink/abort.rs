@@ -57,6 +57,9 @@ impl Listener for AbortListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, from) = Listener::accept(&mut self.0).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "answers of this connection may be late");
+        }
         let abort = Abort::default();
         (AbortStream { stream, abort }, from)
     }

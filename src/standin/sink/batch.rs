@@ -51,7 +51,7 @@ impl Batch {
             .iter()
             .map(|item| match item {
                 Ok(item) => (item.tsms_id, item.voided),
-                Err(bad) => (bad.tsms_id, false),
+                Err(bad) => (bad.tsms_id, bad.voided),
             })
             .collect();
         ids.sort_unstable();
@@ -80,6 +80,7 @@ pub(super) struct Item {
 pub(super) struct BadItem {
     pub(super) tsms_id: i64,
     pub(super) transaction_id: String,
+    pub(super) voided: bool,
     pub(super) code: &'static str,
     pub(super) complaint: String,
 }
@@ -153,6 +154,7 @@ fn read_item(item: &Node<'_>, owner: (i64, Option<i64>)) -> Result<Item, BadItem
     let bad = |code, complaint: String| BadItem {
         tsms_id: tsms_id.unwrap_or_default(),
         transaction_id: transaction_id.unwrap_or_default().to_owned(),
+        voided: is_void(item),
         code,
         complaint,
     };

@@ -9,6 +9,9 @@ use crate::domain::{
     checksum,
     json::{self, Duplicates, Limits},
     money::Money,
+    payload::{self, Bounds, Submission},
+    rules::{self, RuleSet},
+    sale::Severity,
 };
 
 const KINDS: [Kind; 3] = [
@@ -27,6 +30,28 @@ const fn kind(version: Version, items: usize, flawed: bool) -> Kind {
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-11-20T04:00:00.25Z").unwrap()
+}
+
+/// The rules in force where nobody changed them.
+fn default_rules() -> RuleSet {
+    let text = include_str!("../../../../config/default.toml");
+    let source = ::config::File::from_str(text, ::config::FileFormat::Toml);
+    let settings = ::config::Config::builder().add_source(source).build().unwrap();
+    settings.get("rules").unwrap()
+}
+
+/// As the ingress reads it.
+fn read(made: &SignedBody) -> Submission {
+    let bounds = Bounds {
+        json: Limits {
+            depth: 16,
+            nodes: 50_000,
+            duplicates: Duplicates::Refuse,
+        },
+        batch: MOST_ITEMS,
+        max_errors: 10,
+    };
+    payload::read(&made.body, &bounds).unwrap()
 }
 
 fn parsed(body: &[u8]) -> json::Node<'_> {
@@ -60,6 +85,36 @@ fn every_body_is_signed_under_its_own_version() {
             );
         }
     }
+}
+
+#[test]
+fn sales_are_judged_as_they_are_meant() {
+    let rules = default_rules();
+    let mut flaws = HashSet::new();
+    for seed in 0..300 {
+        for version in Version::ALL {
+            let made = make_sale(&terminal(1), kind(version, 2, seed % 2 == 0), seed, now()).unwrap();
+            let submission = read(&made);
+            assert_eq!(submission.version, version);
+            assert_eq!(submission.submission_uuid, made.submission_uuid);
+            assert_eq!((submission.tenant_id, submission.terminal_id), (125, 1));
+            for (sale, meant) in submission.sales.iter().zip(&made.sales) {
+                assert_eq!(
+                    (sale.transaction_id, sale.amount()),
+                    (meant.transaction_id, meant.amount)
+                );
+                let findings = rules::judge(sale, now(), &rules);
+                let broken = findings.iter().any(|finding| finding.severity == Severity::Error);
+                assert_eq!(broken, !meant.valid, "{findings:?} {sale:?}");
+                assert!(meant.valid || findings.len() <= 2, "one flaw: {findings:?}");
+                flaws.extend(findings.into_iter().map(|finding| finding.code));
+            }
+        }
+    }
+    assert_eq!(
+        flaws,
+        HashSet::from(["vat.rate", "net.sum", "gross.sum"].map(str::to_owned))
+    );
 }
 
 #[test]

@@ -170,3 +170,24 @@ async fn the_token_and_the_key_are_asked_for() {
     assert_eq!(status(ask("secret", Some("k"), other).await).await, 422);
     assert_eq!(server.sink.summary().distinct, 3);
 }
+
+#[tokio::test]
+async fn the_documented_example_is_accepted_as_documented() {
+    let page = include_str!("../../../../docs/webapp-contract.md");
+    let mut blocks = page
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let (request, answer) = (blocks.next().unwrap(), blocks.next().unwrap());
+    let server = Server::with_mode("ok").await;
+    let (status, given) = server.post(request).await;
+    assert_eq!(status, StatusCode::OK, "{}", server.sink.summary());
+    let documented: Value = serde_json::from_str(answer).unwrap();
+    for member in ["status", "batch_id", "received_count"] {
+        assert_eq!(given[member], documented[member]);
+    }
+    assert_eq!(given["results"][0], documented["results"][0]);
+    let summary = server.sink.summary();
+    assert_eq!((summary.distinct, summary.voided), (2, 1), "{summary}");
+    assert_eq!(summary.amount.to_string(), "1112.00");
+}
