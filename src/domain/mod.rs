@@ -1,6 +1,8 @@
 //! What a sale is, without any notion of where it is kept or how it travels.
 
 pub mod checksum;
+pub mod checksum_report;
+mod decimal;
 pub mod directory;
 pub mod json;
 pub mod money;
