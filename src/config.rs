@@ -123,8 +123,14 @@ pub struct Queue {
 pub struct Ingress {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Most connections open at the same time; more wait in the listener's backlog.
+    pub max_connections: usize,
+    /// How long a connection may take to send the head of its next request, idle time included.
+    pub idle_timeout_ms: Millis,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
+    /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.
+    pub body_budget_bytes: usize,
     /// Deepest JSON nesting.
     pub max_depth: usize,
     /// Most JSON values in a body.
@@ -139,6 +145,8 @@ pub struct Ingress {
     pub commit_queue: usize,
     /// Most submissions in one commit.
     pub commit_rows: usize,
+    /// Bytes of bodies at which a commit takes no further submission.
+    pub commit_bytes: usize,
     /// Commits under way at the same time.
     pub commit_writers: usize,
     /// Most committed sets that wait to be enqueued; beyond it the sweeper enqueues them.
