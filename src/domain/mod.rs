@@ -1,5 +1,6 @@
 //! What a sale is, without any notion of where it is kept or how it travels.
 
+pub mod audit;
 pub mod checksum;
 pub mod checksum_report;
 mod decimal;
