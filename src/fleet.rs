@@ -119,7 +119,7 @@ impl Fleet {
             let sweeper = sweeper::run(
                 store.clone(),
                 queue.clone(),
-                config.sweeper.clone(),
+                config.clone(),
                 fleet.stop.clone(),
             );
             fleet.roles.spawn(async move {

@@ -82,7 +82,7 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable(_) => Exit::Database,
             StoreError::Exists(_) | StoreError::Missing(_) => Exit::Missing,
             StoreError::Settings(_) => Exit::Usage,
-            StoreError::Damaged(_) => Exit::Unexpected,
+            StoreError::Unfit(_) | StoreError::Damaged(_) => Exit::Unexpected,
         };
         Self::new(exit, error.to_string())
     }

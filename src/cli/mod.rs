@@ -100,7 +100,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Config(command) => config::run(&setup, &command),
-        Command::Checksum(command) => checksum::run(&command),
+        Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Sink(args) => sink::run(&setup, args).await,
         Command::Sim(args) => sim::run(&setup, args).await,
     }

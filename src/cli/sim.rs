@@ -21,7 +21,7 @@ use tsms::{
 };
 
 use super::{
-    Exit, Failure, Setup,
+    Exit, Failure, Setup, checksum::version,
     directory::{ensure_tenant, ensure_terminal},
     print, token,
 };
@@ -293,9 +293,4 @@ impl From<tokio::task::JoinError> for Failure {
     fn from(error: tokio::task::JoinError) -> Self {
         Failure::new(Exit::Unexpected, error.to_string())
     }
-}
-
-fn version(word: &str) -> Result<Version, String> {
-    let known = Version::ALL.into_iter().find(|version| version.name() == word);
-    known.ok_or_else(|| "v1, v2.0 or v2.1".to_owned())
 }

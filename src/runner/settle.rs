@@ -35,7 +35,7 @@ impl Trouble {
         match self {
             Trouble::Store(StoreError::Unavailable(_)) => "store_unavailable",
             Trouble::Store(StoreError::Exists(_)) => "store_contended",
-            Trouble::Store(StoreError::Missing(_) | StoreError::Damaged(_) | StoreError::Settings(_)) => {
+            Trouble::Store(StoreError::Missing(_) | StoreError::Unfit(_) | StoreError::Damaged(_) | StoreError::Settings(_)) => {
                 "store_damaged"
             }
             Trouble::Timeout => "timeout",
@@ -54,7 +54,7 @@ impl Trouble {
             self,
             Trouble::Panic(_)
                 | Trouble::Miscounted(..)
-                | Trouble::Store(StoreError::Missing(_) | StoreError::Damaged(_) | StoreError::Settings(_))
+                | Trouble::Store(StoreError::Missing(_) | StoreError::Unfit(_) | StoreError::Damaged(_) | StoreError::Settings(_))
         )
     }
 }

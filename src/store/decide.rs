@@ -42,7 +42,7 @@ type Written<'a> = (i64, &'a str, Option<String>);
 impl Store {
     /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
     /// decision with a notice its notification row, all in one transaction. Ones decided before keep
-    /// their first decision, ones given up stay so; the ids left alone are given back.
+    /// their first decision, and ones given up stay so; the ids left alone are given back.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -84,7 +84,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Leaves alone those that are not pending any more, and tells which they are.
+    /// Decides those still pending and gives the ids of the others.
     async fn decide_pending(&self, decisions: &[&Decision]) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         let mut pending = HashSet::new();
@@ -96,6 +96,7 @@ impl Store {
         }
         let (decisions, left_alone): (Vec<&Decision>, Vec<&Decision>) = decisions
             .iter()
+            .copied()
             .partition(|decision| pending.contains(&decision.id));
         self.mark_decided(&mut tx, &decisions).await?;
         self.insert_followers(&mut tx, &decisions).await?;

@@ -79,7 +79,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Leaves alone those that are not to be processed any more, and tells which they are.
+    /// Records those still to be processed and gives the ids of the others.
     async fn record_unprocessed(&self, set: &[&Validated]) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         let mut unprocessed = HashSet::new();
@@ -91,14 +91,12 @@ impl Store {
         }
         let (set, left_alone): (Vec<&Validated>, Vec<&Validated>) = set
             .iter()
+            .copied()
             .partition(|validated| unprocessed.contains(&validated.submission_id));
         self.mark_processed(&mut tx, &set).await?;
         self.insert_rows(&mut tx, &set).await?;
         tx.commit().await?;
-        Ok(left_alone
-            .iter()
-            .map(|validated| validated.submission_id)
-            .collect())
+        Ok(left_alone.iter().map(|validated| validated.submission_id).collect())
     }
 
     /// Marks those that are still to be processed and tells how many there were.
