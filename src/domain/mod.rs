@@ -1,9 +1,11 @@
 //! What a sale is, without any notion of where it is kept or how it travels.
 
+pub mod audit;
 pub mod checksum;
 pub mod checksum_report;
 mod decimal;
 pub mod directory;
+pub mod forward;
 pub mod json;
 pub mod money;
 pub mod payload;

@@ -1,7 +1,20 @@
 //! The audit log: one hash chain a tenant, appended to, never changed.
 
-use super::{Store, StoreError};
-use crate::domain::{checksum::Digest, time::Timestamp, work::AuditEvent};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{
+    Store, StoreError,
+    dialect::Sql,
+    driver::Tx,
+    tries::Tries,
+    values::{Binds, Value, page},
+};
+use crate::domain::{
+    audit::link,
+    checksum::Digest,
+    time::Timestamp,
+    work::{AuditEvent, Change},
+};
 
 /// A row of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +31,35 @@ pub struct AuditRow {
     pub hash: Digest,
 }
 
+const LOCK_CHAINS: Sql = Sql {
+    name: "tenants.lock_chains",
+    text: "SELECT id FROM tenants WHERE id IN ({?}) ORDER BY id $LOCK",
+};
+
+const RECORDED: Sql = Sql {
+    name: "audit_log.recorded",
+    text: "SELECT transaction_id, change_no FROM audit_log WHERE transaction_id IN ({?})",
+};
+
+const HEADS: Sql = Sql {
+    name: "audit_log.heads",
+    // One step down the primary key for each tenant; MAX with GROUP BY would read whole chains.
+    text: "{SELECT * FROM (SELECT tenant_id, seq, hash FROM audit_log WHERE tenant_id = ? \
+           ORDER BY seq DESC LIMIT 1) AS head| UNION ALL }",
+};
+
+const INSERT: Sql = Sql {
+    name: "audit_log.insert",
+    text: "INSERT INTO audit_log (tenant_id, seq, transaction_id, change_no, kind, at, details, \
+           appended_at, prev_hash, hash) VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)}",
+};
+
+const PAGE: Sql = Sql {
+    name: "audit_log.page",
+    text: "SELECT tenant_id, seq, transaction_id, change_no, kind, at, details, appended_at, \
+           prev_hash, hash FROM audit_log WHERE tenant_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+};
+
 impl Store {
     /// Appends events to their tenants' chains; those recorded before are left alone. Two writers
     /// at once cannot fork a chain: (tenant, seq) and (transaction, change) are unique. Gives how
@@ -26,8 +68,91 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] after bounded tries against other writers; see [`StoreError`].
     pub async fn append_audit(&self, events: &[AuditEvent]) -> Result<usize, StoreError> {
-        let _ = events;
-        todo!("store")
+        let mut seen = HashSet::new();
+        let events: Vec<&AuditEvent> = events
+            .iter()
+            .filter(|event| seen.insert((event.transaction_id, event.change)))
+            .collect();
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let mut tries = Tries::new(self.inner.tries);
+        loop {
+            match self.append_once(&events).await {
+                // Another writer was faster at the same place of a chain: read its end again.
+                Err(StoreError::Exists(_)) if tries.another().await => {}
+                Err(error) if tries.after(&error).await => {}
+                Err(StoreError::Exists(_)) => return Err(StoreError::Exists("audit row")),
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn append_once(&self, events: &[&AuditEvent]) -> Result<usize, StoreError> {
+        let tenants: Vec<i64> = sorted(events.iter().map(|event| event.tenant_id));
+        let mut tx = self.inner.db.begin().await?;
+        // The tenant row stands for its chain: writers of one chain wait in line here instead of
+        // colliding at its end. The keys would keep the chain whole without it.
+        for ids in self.pieces(&tenants) {
+            let values = Binds::ids(ids);
+            tx.fetch(&LOCK_CHAINS, ids.len(), &values).await?;
+        }
+        let recorded = self.recorded(&mut tx, events).await?;
+        let mut heads = self.heads(&mut tx, &tenants).await?;
+        let appended_at = Timestamp::now();
+        let rows: Vec<AuditRow> = events
+            .iter()
+            .filter(|event| !recorded.contains(&(event.transaction_id, event.change.number())))
+            .map(|event| {
+                let head = heads.entry(event.tenant_id).or_insert((0, Digest::default()));
+                let (seq, previous) = (head.0 + 1, head.1);
+                let hash = link(&previous, seq, event, appended_at);
+                *head = (seq, hash);
+                AuditRow {
+                    seq,
+                    event: (*event).clone(),
+                    appended_at,
+                    previous,
+                    hash,
+                }
+            })
+            .collect();
+        for rows in self.pieces(&rows) {
+            let mut values = Binds::of(rows.len() * 10);
+            for row in rows {
+                values.put_all(values_of(row));
+            }
+            tx.execute(&INSERT, rows.len(), &values).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len())
+    }
+
+    /// Which changes of these transactions the log has.
+    async fn recorded(&self, tx: &mut Tx, events: &[&AuditEvent]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let ids = sorted(events.iter().map(|event| event.transaction_id));
+        let mut recorded = HashSet::new();
+        for ids in self.pieces(&ids) {
+            let values = Binds::ids(ids);
+            for row in tx.fetch(&RECORDED, ids.len(), &values).await? {
+                let mut cells = row.cells();
+                recorded.insert((cells.int()?, cells.int()?));
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// The last place and hash of each chain that has one.
+    async fn heads(&self, tx: &mut Tx, tenants: &[i64]) -> Result<HashMap<i64, (i64, Digest)>, StoreError> {
+        let mut heads = HashMap::with_capacity(tenants.len());
+        for tenants in self.pieces(tenants) {
+            let values = Binds::ids(tenants);
+            for row in tx.fetch(&HEADS, tenants.len(), &values).await? {
+                let mut cells = row.cells();
+                heads.insert(cells.int()?, (cells.int()?, cells.digest()?));
+            }
+        }
+        Ok(heads)
     }
 
     /// One page of a tenant's chain above `after`, in order.
@@ -40,7 +165,70 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let _ = (tenant_id, after, limit);
-        todo!("store")
+        let values = [tenant_id.into(), after.into(), page(limit)];
+        let mut rows = Vec::new();
+        for row in self.inner.db.fetch(&PAGE, 1, &values).await? {
+            let mut cells = row.cells();
+            let (tenant_id, seq, transaction_id) = (cells.int()?, cells.int()?, cells.int()?);
+            let event = AuditEvent {
+                tenant_id,
+                transaction_id,
+                change: change_of(cells.int()?, &cells.text()?)?,
+                at: cells.time()?,
+                details: cells.text()?,
+            };
+            rows.push(AuditRow {
+                seq,
+                event,
+                appended_at: cells.time()?,
+                previous: cells.digest()?,
+                hash: cells.digest()?,
+            });
+        }
+        Ok(rows)
     }
+
+    /// The numbers of the changes that the log has, by transaction.
+    pub(super) async fn audited(&self, ids: &[i64]) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
+        let mut audited: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for ids in self.pieces(ids) {
+            let values = Binds::ids(ids);
+            for row in self.inner.db.fetch(&RECORDED, ids.len(), &values).await? {
+                let mut cells = row.cells();
+                audited.entry(cells.int()?).or_default().push(cells.int()?);
+            }
+        }
+        Ok(audited)
+    }
+}
+
+fn values_of(row: &AuditRow) -> [Value<'_>; 10] {
+    let event = &row.event;
+    [
+        event.tenant_id.into(),
+        row.seq.into(),
+        event.transaction_id.into(),
+        event.change.number().into(),
+        event.change.as_str().into(),
+        event.at.into(),
+        event.details.as_str().into(),
+        row.appended_at.into(),
+        (&row.previous).into(),
+        (&row.hash).into(),
+    ]
+}
+
+/// The number and the word must name the same change, or a row was edited.
+fn change_of(number: i64, kind: &str) -> Result<Change, StoreError> {
+    Change::ALL
+        .into_iter()
+        .find(|change| change.number() == number && change.as_str() == kind)
+        .ok_or_else(|| StoreError::Damaged(format!("audit change {number} {kind:?}")))
+}
+
+fn sorted(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

@@ -1,8 +1,14 @@
 //! Notifications: callbacks to terminals, their attempts and due times.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    dialect::Sql,
+    driver::Tx,
+    pieces::{fits, fits_word},
+    values::Binds,
+};
 use crate::domain::time::Timestamp;
 
 /// A callback to be delivered.
@@ -69,7 +75,74 @@ pub enum NoticeOutcome {
     },
 }
 
+const INSERT: Sql = Sql {
+    name: "notifications.insert",
+    text: "INSERT INTO notifications (tenant_id, terminal_id, transaction_id, kind, url, payload, \
+           state, attempts, due_at, created_at) \
+           VALUES {(?, ?, ?, ?, ?, ?, 'PENDING', 0, ?, ?)} $KEEP_FIRST",
+};
+
+const CLAIM: Sql = Sql {
+    name: "notifications.claim",
+    text: "UPDATE notifications SET state = 'SENDING', attempts = attempts + 1, claim = ?, due_at = ? \
+           WHERE transaction_id IN ({?}) AND due_at <= ?",
+};
+
+const CLAIMED: Sql = Sql {
+    name: "notifications.claimed",
+    text: "SELECT id, transaction_id, url, payload, attempts FROM notifications \
+           WHERE transaction_id IN ({?}) AND claim = ? ORDER BY id",
+};
+
+const DELIVERED: Sql = Sql {
+    name: "notifications.delivered",
+    text: "UPDATE notifications SET state = 'DELIVERED', due_at = NULL, claim = NULL, \
+           last_status = ?, last_code = NULL, settled_at = ? WHERE id IN ({?}) AND state = 'SENDING'",
+};
+
+const RETRY: Sql = Sql {
+    name: "notifications.retry",
+    text: "UPDATE notifications SET state = 'PENDING', claim = NULL, last_code = ?, \
+           due_at = CASE id {WHEN ? THEN ?| } END WHERE id IN ({?}) AND state = 'SENDING'",
+};
+
+const FAILED: Sql = Sql {
+    name: "notifications.failed",
+    text: "UPDATE notifications SET state = 'FAILED', due_at = NULL, claim = NULL, last_code = ?, \
+           settled_at = ? WHERE id IN ({?}) AND state = 'SENDING'",
+};
+
+/// Refuses what the columns would not hold.
+pub(super) fn check(notice: &NewNotice) -> Result<(), StoreError> {
+    fits_word("the kind of a notice", notice.kind, 40)?;
+    fits("a callback URL", &notice.url, 2000)
+}
+
 impl Store {
+    /// Makes notices, each due from the time given; one that exists already stays as it is.
+    pub(super) async fn insert_notices(
+        &self,
+        tx: &mut Tx,
+        notices: &[(&NewNotice, Timestamp)],
+    ) -> Result<(), StoreError> {
+        for notices in self.pieces(notices) {
+            let mut values = Binds::of(notices.len() * 8);
+            for (notice, at) in notices {
+                values
+                    .put(notice.tenant_id)
+                    .put(notice.terminal_id)
+                    .put(notice.transaction_id)
+                    .put(notice.kind)
+                    .put(notice.url.as_str())
+                    .put(notice.payload.as_str())
+                    .put(*at)
+                    .put(*at);
+            }
+            tx.execute(&INSERT, notices.len(), &values).await?;
+        }
+        Ok(())
+    }
+
     /// Claims the due callbacks of these transactions: attempts go up by one, not due again before
     /// `now + hold`.
     ///
@@ -81,16 +154,96 @@ impl Store {
         now: Timestamp,
         hold: Duration,
     ) -> Result<Vec<Notice>, StoreError> {
-        let _ = (transaction_ids, now, hold);
-        todo!("store")
+        let mut ids = transaction_ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let token = rand::random_range(1..i64::MAX);
+        let mut notices = Vec::new();
+        for ids in self.pieces(&ids) {
+            let mut values = Binds::of(ids.len() + 3);
+            values
+                .put(token)
+                .put(now.plus(hold))
+                .put_all(ids.iter().copied())
+                .put(now);
+            let done = retrying!(self, self.inner.db.execute(&CLAIM, ids.len(), &values))?;
+            if done.rows == 0 {
+                continue;
+            }
+            let mut values = Binds::ids(ids);
+            values.put(token);
+            for row in self.inner.db.fetch(&CLAIMED, ids.len(), &values).await? {
+                let mut cells = row.cells();
+                notices.push(Notice {
+                    id: cells.int()?,
+                    transaction_id: cells.int()?,
+                    url: cells.text()?,
+                    payload: cells.text()?,
+                    attempt: cells.count()?,
+                });
+            }
+        }
+        Ok(notices)
     }
 
-    /// Writes the ends of callback attempts.
+    /// Writes the ends of callback attempts, in one transaction. A callback that has ended before
+    /// keeps its end.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn settle_notices(&self, ends: &[NoticeOutcome]) -> Result<(), StoreError> {
-        let _ = ends;
-        todo!("store")
+        if ends.is_empty() {
+            return Ok(());
+        }
+        retrying!(self, self.settle_notices_once(ends))
+    }
+
+    async fn settle_notices_once(&self, ends: &[NoticeOutcome]) -> Result<(), StoreError> {
+        let mut delivered: BTreeMap<(u16, Timestamp), Vec<i64>> = BTreeMap::new();
+        let mut retried: BTreeMap<&str, Vec<(i64, Timestamp)>> = BTreeMap::new();
+        let mut failed: BTreeMap<(&str, Timestamp), Vec<i64>> = BTreeMap::new();
+        for end in ends {
+            match *end {
+                NoticeOutcome::Delivered { id, at, status } => {
+                    delivered.entry((status, at)).or_default().push(id);
+                }
+                NoticeOutcome::Retry { id, due_at, code } => {
+                    retried.entry(code).or_default().push((id, due_at));
+                }
+                NoticeOutcome::Failed { id, at, code } => {
+                    failed.entry((code, at)).or_default().push(id);
+                }
+            }
+        }
+        let mut tx = self.inner.db.begin().await?;
+        for ((status, at), ids) in &delivered {
+            for ids in self.pieces(ids) {
+                let mut values = Binds::of(ids.len() + 2);
+                values
+                    .put(i64::from(*status))
+                    .put(*at)
+                    .put_all(ids.iter().copied());
+                tx.execute(&DELIVERED, ids.len(), &values).await?;
+            }
+        }
+        for (code, due) in &retried {
+            for due in self.pieces(due) {
+                let mut values = Binds::of(due.len() * 3 + 1);
+                values.put(*code);
+                for (id, due_at) in due {
+                    values.put(*id).put(*due_at);
+                }
+                values.put_all(due.iter().map(|(id, _)| *id));
+                tx.execute(&RETRY, due.len(), &values).await?;
+            }
+        }
+        for ((code, at), ids) in &failed {
+            for ids in self.pieces(ids) {
+                let mut values = Binds::of(ids.len() + 2);
+                values.put(*code).put(*at).put_all(ids.iter().copied());
+                tx.execute(&FAILED, ids.len(), &values).await?;
+            }
+        }
+        tx.commit().await
     }
 }

@@ -1,11 +1,14 @@
-//! Companies, tenants, terminals and tokens.
+//! Companies, tenants and terminals.
 
-use serde::Serialize;
-
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    cells::Cells,
+    dialect::Sql,
+    pieces::fits,
+    values::{Binds, page},
+};
 use crate::domain::{
-    checksum::Digest,
-    directory::{Identity, Tenant, Terminal, TerminalStatus},
+    directory::{Tenant, Terminal, TerminalStatus},
     time::Timestamp,
 };
 
@@ -22,24 +25,56 @@ pub struct NewTerminal {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A token as listed: never its text.
-#[derive(Clone, Debug, Serialize)]
-pub struct TokenRow {
-    /// Row id.
-    pub id: i64,
-    /// The terminal it belongs to; `None` for an administrator's.
-    pub terminal_id: Option<i64>,
-    /// What a person called it.
-    pub name: String,
-    /// What it may do.
-    pub abilities: Vec<String>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-}
+const COMPANY_BY_CODE: Sql = Sql {
+    name: "companies.by_code",
+    text: "SELECT id FROM companies WHERE code = ?",
+};
+
+const INSERT_COMPANY: Sql = Sql {
+    name: "companies.insert",
+    text: "INSERT INTO companies (code, name, created_at) VALUES (?, ?, ?)",
+};
+
+const INSERT_TENANT: Sql = Sql {
+    name: "tenants.insert",
+    text: "INSERT INTO tenants (company_id, code, name, timezone, active, created_at) \
+           VALUES (?, ?, ?, ?, 1, ?)",
+};
+
+const INSERT_TERMINAL: Sql = Sql {
+    name: "terminals.insert",
+    text: "INSERT INTO terminals (tenant_id, serial_number, status, expires_at, callback_url, \
+           created_at) VALUES (?, ?, 'active', ?, ?, ?)",
+};
+
+const TERMINALS: Sql = Sql {
+    name: "terminals.by_id",
+    text: "SELECT t.id, t.tenant_id, t.serial_number, t.status, t.expires_at, t.callback_url, \
+           n.id, n.company_id, n.code, n.name, n.timezone, n.active \
+           FROM terminals t JOIN tenants n ON n.id = t.tenant_id WHERE t.id IN ({?})",
+};
+
+const LIST_TENANTS: Sql = Sql {
+    name: "tenants.page",
+    text: "SELECT id, company_id, code, name, timezone, active FROM tenants \
+           WHERE id > ? ORDER BY id LIMIT ?",
+};
+
+const LIST_TERMINALS: Sql = Sql {
+    name: "terminals.page",
+    text: "SELECT id, tenant_id, serial_number, status, expires_at, callback_url FROM terminals \
+           WHERE id > ? AND (? IS NULL OR tenant_id = ?) ORDER BY id LIMIT ?",
+};
+
+const SET_TENANT_ACTIVE: Sql = Sql {
+    name: "tenants.set_active",
+    text: "UPDATE tenants SET active = ? WHERE id = ?",
+};
+
+const SET_TERMINAL_STATUS: Sql = Sql {
+    name: "terminals.set_status",
+    text: "UPDATE terminals SET status = ? WHERE id = ? AND (status <> 'revoked' OR ? = 'revoked')",
+};
 
 impl Store {
     /// Makes the company if its code is new, and gives its id.
@@ -47,8 +82,18 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ensure_company(&self, code: &str, name: &str) -> Result<i64, StoreError> {
-        let _ = (code, name);
-        todo!("store")
+        fits("a company code", code, 50)?;
+        fits("a company name", name, 255)?;
+        if let Some(id) = self.company(code).await? {
+            return Ok(id);
+        }
+        let values = [code.into(), name.into(), Timestamp::now().into()];
+        match retrying!(self, self.inner.db.execute(&INSERT_COMPANY, 1, &values)) {
+            Ok(done) => Ok(done.last_id),
+            // Another process made it between the look and the insert.
+            Err(StoreError::Exists(_)) => self.company(code).await?.ok_or(StoreError::Missing("company")),
+            Err(error) => Err(error),
+        }
     }
 
     /// Registers a tenant.
@@ -62,8 +107,26 @@ impl Store {
         name: &str,
         timezone: &str,
     ) -> Result<Tenant, StoreError> {
-        let _ = (company_id, code, name, timezone);
-        todo!("store")
+        fits("a tenant code", code, 50)?;
+        fits("a tenant name", name, 255)?;
+        fits("a time zone", timezone, 64)?;
+        let values = [
+            company_id.into(),
+            code.into(),
+            name.into(),
+            timezone.into(),
+            Timestamp::now().into(),
+        ];
+        let done = retrying!(self, self.inner.db.execute(&INSERT_TENANT, 1, &values))
+            .map_err(|error| named(error, "tenant", "company"))?;
+        Ok(Tenant {
+            id: done.last_id,
+            company_id,
+            code: code.to_owned(),
+            name: name.to_owned(),
+            timezone: timezone.to_owned(),
+            active: true,
+        })
     }
 
     /// Registers a terminal.
@@ -71,33 +134,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] when the serial number is taken, [`StoreError::Missing`] when the tenant is unknown.
     pub async fn create_terminal(&self, new: &NewTerminal) -> Result<Terminal, StoreError> {
-        let _ = new;
-        todo!("store")
-    }
-
-    /// Stores a token's digest and gives its row id.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when the terminal is unknown.
-    pub async fn create_token(
-        &self,
-        digest: &Digest,
-        terminal_id: Option<i64>,
-        name: &str,
-        abilities: &[&str],
-        expires_at: Option<Timestamp>,
-    ) -> Result<i64, StoreError> {
-        let _ = (digest, terminal_id, name, abilities, expires_at);
-        todo!("store")
-    }
-
-    /// What the token with this digest stands for, revoked and expired ones included.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn identity(&self, digest: &Digest) -> Result<Option<Identity>, StoreError> {
-        let _ = digest;
-        todo!("store")
+        fits("a serial number", &new.serial_number, 255)?;
+        fits("a callback URL", new.callback_url.as_deref().unwrap_or(""), 2000)?;
+        let values = [
+            new.tenant_id.into(),
+            new.serial_number.as_str().into(),
+            new.expires_at.into(),
+            new.callback_url.as_deref().into(),
+            Timestamp::now().into(),
+        ];
+        let done = retrying!(self, self.inner.db.execute(&INSERT_TERMINAL, 1, &values))
+            .map_err(|error| named(error, "terminal", "tenant"))?;
+        Ok(Terminal {
+            id: done.last_id,
+            tenant_id: new.tenant_id,
+            serial_number: new.serial_number.clone(),
+            status: TerminalStatus::Active,
+            expires_at: new.expires_at,
+            callback_url: new.callback_url.clone(),
+        })
     }
 
     /// Terminals with their tenants, by id; unknown ids are left out.
@@ -105,8 +160,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn terminals(&self, ids: &[i64]) -> Result<Vec<(Terminal, Tenant)>, StoreError> {
-        let _ = ids;
-        todo!("store")
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in self.pieces(ids) {
+            let values = Binds::ids(ids);
+            for row in self.inner.db.fetch(&TERMINALS, ids.len(), &values).await? {
+                let mut cells = row.cells();
+                found.push((read_terminal(&mut cells)?, read_tenant(&mut cells)?));
+            }
+        }
+        Ok(found)
     }
 
     /// One page of tenants with an id above `after`, in order of id.
@@ -114,8 +176,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn list_tenants(&self, after: i64, limit: usize) -> Result<Vec<Tenant>, StoreError> {
-        let _ = (after, limit);
-        todo!("store")
+        let values = [after.into(), page(limit)];
+        let rows = self.inner.db.fetch(&LIST_TENANTS, 1, &values).await?;
+        rows.iter().map(|row| read_tenant(&mut row.cells())).collect()
     }
 
     /// One page of terminals with an id above `after`, of one tenant or of all.
@@ -128,31 +191,9 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Terminal>, StoreError> {
-        let _ = (tenant_id, after, limit);
-        todo!("store")
-    }
-
-    /// One page of tokens with an id above `after`, of one terminal or of all.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn list_tokens(
-        &self,
-        terminal_id: Option<i64>,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<TokenRow>, StoreError> {
-        let _ = (terminal_id, after, limit);
-        todo!("store")
-    }
-
-    /// Revokes a token. Doing it twice keeps the first time.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such token.
-    pub async fn revoke_token(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
-        let _ = (id, at);
-        todo!("store")
+        let values = [after.into(), tenant_id.into(), tenant_id.into(), page(limit)];
+        let rows = self.inner.db.fetch(&LIST_TERMINALS, 1, &values).await?;
+        rows.iter().map(|row| read_terminal(&mut row.cells())).collect()
     }
 
     /// Sets whether a tenant may submit.
@@ -160,8 +201,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is no such tenant.
     pub async fn set_tenant_active(&self, id: i64, active: bool) -> Result<(), StoreError> {
-        let _ = (id, active);
-        todo!("store")
+        let values = [i64::from(active).into(), id.into()];
+        let done = retrying!(self, self.inner.db.execute(&SET_TENANT_ACTIVE, 1, &values))?;
+        found(done.rows, "tenant")
     }
 
     /// Sets the state of a terminal. A revoked one stays revoked.
@@ -169,7 +211,72 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is no such terminal, or it is revoked and should come back.
     pub async fn set_terminal_status(&self, id: i64, status: TerminalStatus) -> Result<(), StoreError> {
-        let _ = (id, status);
-        todo!("store")
+        let word = status_word(status);
+        let values = [word.into(), id.into(), word.into()];
+        let done = retrying!(self, self.inner.db.execute(&SET_TERMINAL_STATUS, 1, &values))?;
+        found(done.rows, "terminal")
+    }
+
+    async fn company(&self, code: &str) -> Result<Option<i64>, StoreError> {
+        let rows = self.inner.db.fetch(&COMPANY_BY_CODE, 1, &[code.into()]).await?;
+        rows.first().map(|row| row.cells().int()).transpose()
+    }
+}
+
+pub(super) fn read_tenant(cells: &mut Cells<'_>) -> Result<Tenant, StoreError> {
+    Ok(Tenant {
+        id: cells.int()?,
+        company_id: cells.int()?,
+        code: cells.text()?,
+        name: cells.text()?,
+        timezone: cells.text()?,
+        active: cells.flag()?,
+    })
+}
+
+pub(super) fn read_terminal(cells: &mut Cells<'_>) -> Result<Terminal, StoreError> {
+    Ok(Terminal {
+        id: cells.int()?,
+        tenant_id: cells.int()?,
+        serial_number: cells.text()?,
+        status: cells.word(status_of)?,
+        expires_at: cells.time_or_null()?,
+        callback_url: cells.text_or_null()?,
+    })
+}
+
+/// The stored word; the same as in JSON.
+const fn status_word(status: TerminalStatus) -> &'static str {
+    match status {
+        TerminalStatus::Active => "active",
+        TerminalStatus::Inactive => "inactive",
+        TerminalStatus::Revoked => "revoked",
+    }
+}
+
+fn status_of(word: &str) -> Option<TerminalStatus> {
+    [
+        TerminalStatus::Active,
+        TerminalStatus::Inactive,
+        TerminalStatus::Revoked,
+    ]
+    .into_iter()
+    .find(|status| status_word(*status) == word)
+}
+
+/// A refused insert in the words of the directory: its own key, or its parent's.
+pub(super) fn named(error: StoreError, what: &'static str, parent: &'static str) -> StoreError {
+    match error {
+        StoreError::Exists(_) => StoreError::Exists(what),
+        StoreError::Missing(_) => StoreError::Missing(parent),
+        other => other,
+    }
+}
+
+pub(super) fn found(rows: u64, what: &'static str) -> Result<(), StoreError> {
+    if rows == 0 {
+        Err(StoreError::Missing(what))
+    } else {
+        Ok(())
     }
 }

@@ -1,8 +1,18 @@
 //! Forwards: the delivery of each valid sale, its attempts and its due time; dead letters.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    dialect::Sql,
+    driver::Tx,
+    pieces::{cut, fits_word},
+    submissions::DETAIL,
+    values::Binds,
+};
 use crate::domain::{sale::Transaction, time::Timestamp};
 
 /// A claim on sales to be sent, fenced by its token.
@@ -61,6 +71,66 @@ pub enum Settled {
     },
 }
 
+const CLAIM: Sql = Sql {
+    name: "forwards.claim",
+    // A row that is claimed is not due before its claim ends, one that has ended is never due.
+    text: "UPDATE forwards SET state = 'SENDING', attempts = attempts + 1, claim = ?, due_at = ? \
+           WHERE transaction_id IN ({?}) AND due_at <= ?",
+};
+
+const CLAIMED: Sql = Sql {
+    name: "forwards.claimed",
+    text: "SELECT transaction_id, attempts, created_at FROM forwards \
+           WHERE transaction_id IN ({?}) AND claim = ? ORDER BY transaction_id",
+};
+
+const FORWARDED: Sql = Sql {
+    name: "forwards.forwarded",
+    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = NULL, last_code = NULL, \
+           batch_id = ?, settled_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
+};
+
+const RETRY: Sql = Sql {
+    name: "forwards.retry",
+    text: "UPDATE forwards SET state = 'PENDING', claim = NULL, attempts = attempts - ?, last_code = ?, \
+           due_at = CASE transaction_id {WHEN ? THEN ?| } END \
+           WHERE transaction_id IN ({?}) AND claim = ?",
+};
+
+const LOCK_CLAIMED: Sql = Sql {
+    name: "forwards.lock_claimed",
+    text: "SELECT transaction_id, tenant_id FROM forwards \
+           WHERE transaction_id IN ({?}) AND claim = ? ORDER BY transaction_id $LOCK",
+};
+
+const DEAD: Sql = Sql {
+    name: "forwards.dead",
+    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = NULL, \
+           last_code = CASE transaction_id {WHEN ? THEN ?| } END, \
+           settled_at = CASE transaction_id {WHEN ? THEN ?| } END \
+           WHERE transaction_id IN ({?}) AND claim = ?",
+};
+
+const DEAD_LETTERS: Sql = Sql {
+    name: "dead_letters.insert_forward",
+    text: "INSERT INTO dead_letters (stage, subject_id, tenant_id, code, detail, created_at) \
+           VALUES {('forwarding', ?, ?, ?, ?, ?)} $KEEP_FIRST",
+};
+
+const COUNT_DEAD: Sql = Sql {
+    name: "dead_letters.count",
+    text: "SELECT COUNT(*) FROM dead_letters",
+};
+
+/// A delivery given up, as it is written.
+struct Death {
+    id: i64,
+    tenant_id: i64,
+    at: Timestamp,
+    code: &'static str,
+    detail: String,
+}
+
 impl Store {
     /// Claims those of `ids` that are due at `now` and not claimed by a live worker: attempts go up
     /// by one and the row is not due again before `now + hold`, committed before it returns.
@@ -75,8 +145,54 @@ impl Store {
         now: Timestamp,
         hold: Duration,
     ) -> Result<Claim, StoreError> {
-        let _ = (ids, rows, now, hold);
-        todo!("store")
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let token = rand::random_range(1..i64::MAX);
+        let mut claimed: Vec<(i64, u32, Timestamp)> = Vec::new();
+        // Each piece is a claim by itself: what is claimed when a later piece fails becomes due
+        // again when the claim ends.
+        for ids in self.pieces(&ids) {
+            let mut values = Binds::of(ids.len() + 3);
+            values
+                .put(token)
+                .put(now.plus(hold))
+                .put_all(ids.iter().copied())
+                .put(now);
+            let done = retrying!(self, self.inner.db.execute(&CLAIM, ids.len(), &values))?;
+            if done.rows == 0 {
+                continue;
+            }
+            let values = with_token(ids, token);
+            for row in self.inner.db.fetch(&CLAIMED, ids.len(), &values).await? {
+                let mut cells = row.cells();
+                claimed.push((cells.int()?, cells.count()?, cells.time()?));
+            }
+        }
+        let mut copies: HashMap<i64, Transaction> = rows.into_iter().map(|row| (row.id, row)).collect();
+        let missing: Vec<i64> = claimed
+            .iter()
+            .map(|(id, ..)| *id)
+            .filter(|id| !copies.contains_key(id))
+            .collect();
+        copies.extend(
+            self.transactions(&missing)
+                .await?
+                .into_iter()
+                .map(|row| (row.id, row)),
+        );
+        let mut items = Vec::with_capacity(claimed.len());
+        for (id, attempt, created_at) in claimed {
+            let row = copies
+                .remove(&id)
+                .ok_or_else(|| StoreError::Damaged(format!("forward {id} has no transaction")))?;
+            items.push(ForwardItem {
+                row,
+                attempt,
+                created_at,
+            });
+        }
+        Ok(Claim { token, items })
     }
 
     /// Writes the ends of claimed sales, dead letters included, in one transaction. Rows whose
@@ -85,8 +201,122 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn settle_forwards(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
-        let _ = (token, ends);
-        todo!("store")
+        for end in ends {
+            if let Settled::Forwarded { batch_id, .. } = end {
+                fits_word("a batch id", batch_id, 64)?;
+            }
+        }
+        if ends.is_empty() {
+            return Ok(0);
+        }
+        let settled = retrying!(self, self.settle_once(token, ends))?;
+        Ok(u64::try_from(ends.len())
+            .unwrap_or(u64::MAX)
+            .saturating_sub(settled))
+    }
+
+    async fn settle_once(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
+        let mut forwarded: BTreeMap<(&str, Timestamp), Vec<i64>> = BTreeMap::new();
+        let mut retried: BTreeMap<(&str, bool), Vec<(i64, Timestamp)>> = BTreeMap::new();
+        let mut dead: BTreeMap<i64, Death> = BTreeMap::new();
+        for end in ends {
+            match end {
+                Settled::Forwarded { id, at, batch_id } => {
+                    forwarded.entry((batch_id, *at)).or_default().push(*id);
+                }
+                Settled::Retry {
+                    id,
+                    due_at,
+                    code,
+                    counts,
+                } => retried.entry((code, *counts)).or_default().push((*id, *due_at)),
+                Settled::Dead { id, at, code, detail } => {
+                    let death = Death {
+                        id: *id,
+                        tenant_id: 0, // read under the lock
+                        at: *at,
+                        code,
+                        detail: cut(detail, DETAIL),
+                    };
+                    dead.insert(*id, death);
+                }
+            }
+        }
+        let mut tx = self.inner.db.begin().await?;
+        let mut settled = 0;
+        for ((batch_id, at), ids) in &forwarded {
+            for ids in self.pieces(ids) {
+                let mut values = Binds::of(ids.len() + 3);
+                values
+                    .put(*batch_id)
+                    .put(*at)
+                    .put_all(ids.iter().copied())
+                    .put(token);
+                settled += tx.execute(&FORWARDED, ids.len(), &values).await?.rows;
+            }
+        }
+        for ((code, counts), due) in &retried {
+            for due in self.pieces(due) {
+                let taken_back = i64::from(!*counts);
+                let mut values = Binds::of(due.len() * 3 + 3);
+                values.put(taken_back).put(*code);
+                for (id, due_at) in due {
+                    values.put(*id).put(*due_at);
+                }
+                values.put_all(due.iter().map(|(id, _)| *id)).put(token);
+                settled += tx.execute(&RETRY, due.len(), &values).await?.rows;
+            }
+        }
+        settled += self.settle_dead(&mut tx, token, dead).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Writes the dead ones and their letters. They are few, so which of them the claim still holds
+    /// is read first: a letter is written for those only.
+    async fn settle_dead(
+        &self,
+        tx: &mut Tx,
+        token: i64,
+        mut dead: BTreeMap<i64, Death>,
+    ) -> Result<u64, StoreError> {
+        let ids: Vec<i64> = dead.keys().copied().collect();
+        let mut held = Vec::with_capacity(ids.len());
+        for ids in self.pieces(&ids) {
+            for row in tx
+                .fetch(&LOCK_CLAIMED, ids.len(), &with_token(ids, token))
+                .await?
+            {
+                let mut cells = row.cells();
+                if let Some(mut death) = dead.remove(&cells.int()?) {
+                    death.tenant_id = cells.int()?;
+                    held.push(death);
+                }
+            }
+        }
+        let mut settled = 0;
+        for dead in self.pieces(&held) {
+            let mut values = Binds::of(dead.len() * 5 + 1);
+            for death in dead {
+                values.put(death.id).put(death.code);
+            }
+            for death in dead {
+                values.put(death.id).put(death.at);
+            }
+            values.put_all(dead.iter().map(|death| death.id)).put(token);
+            settled += tx.execute(&DEAD, dead.len(), &values).await?.rows;
+            let mut values = Binds::of(dead.len() * 5);
+            for death in dead {
+                values
+                    .put(death.id)
+                    .put(death.tenant_id)
+                    .put(death.code)
+                    .put(death.detail.as_str())
+                    .put(death.at);
+            }
+            tx.execute(&DEAD_LETTERS, dead.len(), &values).await?;
+        }
+        Ok(settled)
     }
 
     /// Dead letters so far.
@@ -94,6 +324,14 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn count_dead_letters(&self) -> Result<u64, StoreError> {
-        todo!("store")
+        let rows = self.inner.db.fetch(&COUNT_DEAD, 1, &[]).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.cells().int())?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
+}
+
+fn with_token(ids: &[i64], token: i64) -> Binds<'static> {
+    let mut values = Binds::of(ids.len() + 1);
+    values.put_all(ids.iter().copied()).put(token);
+    values
 }

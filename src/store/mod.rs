@@ -1,22 +1,56 @@
 //! The record: all SQL of TSMS, on MySQL/MariaDB or SQLite, chosen by URL in [`open`].
 
+#[macro_use]
+mod tries;
+
+#[macro_use]
+mod transaction_row;
+
+mod accept;
 mod audit;
+mod cells;
+mod decide;
 mod deliveries;
+mod dialect;
 mod directory;
+mod driver;
 mod forwards;
+mod ids;
+mod money;
+mod pieces;
+mod record;
 mod submissions;
 mod sweep;
+mod tokens;
 mod transactions;
+mod values;
 
 pub use audit::AuditRow;
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
-pub use directory::{NewTerminal, TokenRow};
+pub use directory::NewTerminal;
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use submissions::{Accepted, ItemResult, ItemState, NewSubmission, SubmissionView};
 pub use sweep::{AuditGap, Mark};
+pub use tokens::TokenRow;
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
+use std::sync::Arc;
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use self::{
+    dialect::{Dialect, Sql, Texts, open_mysql, open_sqlite},
+    driver::{Db, Pools},
+    ids::Ids,
+};
 use crate::config;
+
+static MYSQL_MIGRATIONS: Migrator = sqlx::migrate!("migrations/mysql");
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Most rows in one statement. The widest insert binds 33 values a row, SQLite takes 32,766 in a
+/// statement and 500 terms in a union: 256 rows fit everywhere.
+const MOST_ROWS: usize = 256;
 
 /// The record cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +64,9 @@ pub enum StoreError {
     /// Nothing has that key.
     #[error("no such {0}")]
     Missing(&'static str),
+    /// A value that no column holds; asking again is no help.
+    #[error("cannot be stored: {0}")]
+    Unfit(String),
     /// A row does not hold what the program wrote.
     #[error("damaged row: {0}")]
     Damaged(String),
@@ -40,7 +77,18 @@ pub enum StoreError {
 
 /// A handle on the record; cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    ids: Ids,
+    /// Most rows in one statement, a power of two.
+    rows: usize,
+    /// Tries of a transaction, the first included.
+    tries: u32,
+}
 
 /// Number series handed out in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,9 +104,38 @@ pub enum Sequence {
 /// # Errors
 /// The URL is of no known kind, or the database cannot be reached.
 pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
-    let _ = settings;
-    todo!("store")
+    let rows = settings.statement_rows;
+    if !rows.is_power_of_two() || rows > MOST_ROWS {
+        return Err(StoreError::Settings(format!(
+            "statement_rows is {rows}: it must be a power of two, at most {MOST_ROWS}"
+        )));
+    }
+    let url = settings.url.reveal();
+    let (pools, dialect) = if url.starts_with("mysql:") || url.starts_with("mariadb:") {
+        (Pools::MySql(open_mysql(settings).await?), Dialect::MySql)
+    } else if url.starts_with("sqlite:") {
+        let (writer, readers) = open_sqlite(settings).await?;
+        (Pools::Sqlite { writer, readers }, Dialect::Sqlite)
+    } else {
+        return Err(StoreError::Settings(
+            "the database URL must start with sqlite: or mysql:".into(),
+        ));
+    };
+    let texts = Arc::new(Texts::new(dialect));
+    Ok(Store {
+        inner: Arc::new(Inner {
+            db: Db { pools, texts },
+            ids: Ids::new(settings),
+            rows,
+            tries: settings.transaction_tries.max(1),
+        }),
+    })
 }
+
+const NEWEST_MIGRATION: Sql = Sql {
+    name: "_sqlx_migrations.newest",
+    text: "SELECT version, success FROM _sqlx_migrations ORDER BY version DESC LIMIT 1",
+};
 
 impl Store {
     /// Brings the schema up to date; safe to call from many processes at once.
@@ -66,7 +143,11 @@ impl Store {
     /// # Errors
     /// The database refuses, or was migrated by a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        todo!("store")
+        match &self.inner.db.pools {
+            // The migrator holds a named lock of the server meanwhile.
+            Pools::MySql(pool) => MYSQL_MIGRATIONS.run(pool).await.map_err(cannot_migrate),
+            Pools::Sqlite { writer, .. } => retrying!(self, migrate_sqlite(writer)),
+        }
     }
 
     /// Asks for a sign of life, and whether the schema is the one this program expects.
@@ -74,22 +155,55 @@ impl Store {
     /// # Errors
     /// It is not ready.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!("store")
-    }
-
-    /// Takes the next `count` ids of a series. Only one call in `id_block` ids touches the database.
-    ///
-    /// # Errors
-    /// The database cannot be reached when a new block is needed.
-    pub async fn next_ids(&self, sequence: Sequence, count: usize) -> Result<Vec<i64>, StoreError> {
-        let _ = (sequence, count);
-        todo!("store")
+        let migrations = match self.inner.db.pools {
+            Pools::MySql(_) => &MYSQL_MIGRATIONS,
+            Pools::Sqlite { .. } => &SQLITE_MIGRATIONS,
+        };
+        let expected = migrations.iter().map(|migration| migration.version).max();
+        let rows = self.inner.db.fetch(&NEWEST_MIGRATION, 1, &[]).await?;
+        let applied = match rows.first() {
+            Some(row) => {
+                let mut cells = row.cells();
+                let version = cells.int()?;
+                cells.flag()?.then_some(version)
+            }
+            None => None,
+        };
+        if applied == expected {
+            return Ok(());
+        }
+        Err(StoreError::Settings(format!(
+            "the schema is at version {applied:?}, this program needs {expected:?}; run `tsms migrate`"
+        )))
     }
 
     /// Statements sent so far by this handle, by name (e.g. `submissions.insert`); for `/metrics`
     /// and for the tests that hold the hot path to its commit.
     #[must_use]
     pub fn statements(&self) -> Vec<(&'static str, u64)> {
-        todo!("store")
+        self.inner.db.texts.counts()
+    }
+}
+
+/// SQLite has no named locks: the write lock of an outer transaction keeps a second process out,
+/// and a half-done migration from being seen.
+async fn migrate_sqlite(writer: &sqlx::SqlitePool) -> Result<(), StoreError> {
+    let mut tx = writer
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(StoreError::Unavailable)?;
+    SQLITE_MIGRATIONS
+        .run_direct(None, &mut *tx, false)
+        .await
+        .map_err(cannot_migrate)?;
+    tx.commit().await.map_err(StoreError::Unavailable)
+}
+
+fn cannot_migrate(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            StoreError::Unavailable(error)
+        }
+        other => StoreError::Settings(format!("cannot migrate: {other}")),
     }
 }

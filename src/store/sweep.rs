@@ -1,6 +1,6 @@
 //! What is due and not moving: pages by key for the sweeper and for `tsms queue rebuild`.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, dialect::Sql, transaction_row, values::page};
 use crate::domain::{
     sale::{ForwardState, Transaction},
     time::Timestamp,
@@ -28,14 +28,71 @@ pub struct AuditGap {
     pub audited: Vec<i64>,
 }
 
+const MARK: Sql = Sql {
+    name: "sweep_marks.get",
+    text: "SELECT id FROM sweep_marks WHERE name = ?",
+};
+
+const SET_MARK: Sql = Sql {
+    name: "sweep_marks.set",
+    text: "UPDATE sweep_marks SET id = ? WHERE name = ? AND id < ?",
+};
+
+const SUBMISSIONS: Sql = Sql {
+    name: "submissions.scan",
+    text: "SELECT id, tenant_id, request_id, accepted_at, processed_at IS NULL AND dead_code IS NULL \
+           FROM submissions WHERE id > ? AND accepted_at < ? ORDER BY id LIMIT ?",
+};
+
+const TRANSACTIONS: Sql = Sql {
+    name: "transactions.scan",
+    text: "SELECT id, tenant_id, created_at, validation_status = 'PENDING' AND dead_code IS NULL \
+           FROM transactions WHERE id > ? AND created_at < ? ORDER BY id LIMIT ?",
+};
+
+const DUE_FORWARDS: Sql = Sql {
+    name: "forwards.due",
+    text: "SELECT transaction_id, tenant_id, due_at FROM forwards \
+           WHERE due_at >= ? AND due_at < ? AND (due_at > ? OR transaction_id > ?) \
+           ORDER BY due_at, transaction_id LIMIT ?",
+};
+
+const DUE_NOTICES: Sql = Sql {
+    name: "notifications.due",
+    text: "SELECT transaction_id, tenant_id, due_at FROM notifications \
+           WHERE due_at >= ? AND due_at < ? AND (due_at > ? OR transaction_id > ?) \
+           ORDER BY due_at, transaction_id LIMIT ?",
+};
+
+const AUDIT: Sql = Sql {
+    name: "transactions.scan_audit",
+    text: concat!(
+        "SELECT ",
+        columns!(),
+        ", f.state, f.settled_at FROM transactions t \
+         LEFT JOIN forwards f ON f.transaction_id = t.id \
+         WHERE t.id > ? AND t.created_at < ? ORDER BY t.id LIMIT ?"
+    ),
+};
+
+impl Mark {
+    const fn name(self) -> &'static str {
+        match self {
+            Mark::Validation => "validation",
+            Mark::Processing => "processing",
+            Mark::Audit => "audit",
+        }
+    }
+}
+
 impl Store {
     /// Reads a mark; 0 at first.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn mark(&self, mark: Mark) -> Result<i64, StoreError> {
-        let _ = mark;
-        todo!("store")
+        let rows = self.inner.db.fetch(&MARK, 1, &[mark.name().into()]).await?;
+        rows.first().map_or(Ok(0), |row| row.cells().int())
     }
 
     /// Moves a mark forward; never back.
@@ -43,8 +100,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn set_mark(&self, mark: Mark, id: i64) -> Result<(), StoreError> {
-        let _ = (mark, id);
-        todo!("store")
+        let values = [id.into(), mark.name().into(), id.into()];
+        retrying!(self, self.inner.db.execute(&SET_MARK, 1, &values))?;
+        Ok(())
     }
 
     /// Submissions above `after` in order of id, accepted before `before`: (id, tenant, request id,
@@ -58,8 +116,20 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(i64, i64, String, Timestamp, bool)>, StoreError> {
-        let _ = (after, before, limit);
-        todo!("store")
+        let values = [after.into(), before.into(), page(limit)];
+        let rows = self.inner.db.fetch(&SUBMISSIONS, 1, &values).await?;
+        rows.iter()
+            .map(|row| {
+                let mut cells = row.cells();
+                Ok((
+                    cells.int()?,
+                    cells.int()?,
+                    cells.text()?,
+                    cells.time()?,
+                    cells.flag()?,
+                ))
+            })
+            .collect()
     }
 
     /// Transactions above `after` in order of id, made before `before`: (id, tenant, made at,
@@ -73,8 +143,14 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(i64, i64, Timestamp, bool)>, StoreError> {
-        let _ = (after, before, limit);
-        todo!("store")
+        let values = [after.into(), before.into(), page(limit)];
+        let rows = self.inner.db.fetch(&TRANSACTIONS, 1, &values).await?;
+        rows.iter()
+            .map(|row| {
+                let mut cells = row.cells();
+                Ok((cells.int()?, cells.int()?, cells.time()?, cells.flag()?))
+            })
+            .collect()
     }
 
     /// Forwards due before `before`, the longest due first: (transaction id, tenant, due at). At
@@ -88,8 +164,7 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(i64, i64, Timestamp)>, StoreError> {
-        let _ = (after, before, limit);
-        todo!("store")
+        self.due(&DUE_FORWARDS, after, before, limit).await
     }
 
     /// As [`Store::due_forwards`], for callbacks.
@@ -102,8 +177,7 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(i64, i64, Timestamp)>, StoreError> {
-        let _ = (after, before, limit);
-        todo!("store")
+        self.due(&DUE_NOTICES, after, before, limit).await
     }
 
     /// Transactions above `after` in order of id, made before `before`, with the audit rows they
@@ -117,7 +191,47 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<AuditGap>, StoreError> {
-        let _ = (after, before, limit);
-        todo!("store")
+        let values = [after.into(), before.into(), page(limit)];
+        let mut gaps = Vec::new();
+        for row in self.inner.db.fetch(&AUDIT, 1, &values).await? {
+            let mut cells = row.cells();
+            let row = transaction_row::read(&mut cells)?;
+            let state = cells.word_or_null(ForwardState::from_word)?;
+            let settled_at = cells.time_or_null()?;
+            gaps.push(AuditGap {
+                row,
+                forward: state.map(|state| (state, settled_at)),
+                audited: Vec::new(),
+            });
+        }
+        let ids: Vec<i64> = gaps.iter().map(|gap| gap.row.id).collect();
+        let mut audited = self.audited(&ids).await?;
+        for gap in &mut gaps {
+            gap.audited = audited.remove(&gap.row.id).unwrap_or_default();
+        }
+        Ok(gaps)
+    }
+
+    async fn due(
+        &self,
+        sql: &Sql,
+        (due_at, id): (Timestamp, i64),
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(i64, i64, Timestamp)>, StoreError> {
+        let values = [
+            due_at.into(),
+            before.into(),
+            due_at.into(),
+            id.into(),
+            page(limit),
+        ];
+        let rows = self.inner.db.fetch(sql, 1, &values).await?;
+        rows.iter()
+            .map(|row| {
+                let mut cells = row.cells();
+                Ok((cells.int()?, cells.int()?, cells.time()?))
+            })
+            .collect()
     }
 }

@@ -4,7 +4,15 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{ItemResult, NewNotice, Store, StoreError};
+use super::{
+    ItemResult, NewNotice, Store, StoreError,
+    dialect::Sql,
+    driver::Row,
+    pieces::{cut, fits_word},
+    submissions::{CODE, DETAIL},
+    transaction_row,
+    values::Binds,
+};
 use crate::domain::{
     checksum::Digest,
     sale::{Finding, ForwardState, Transaction, ValidationStatus},
@@ -65,6 +73,63 @@ pub struct TransactionView {
     pub forward_settled_at: Option<Timestamp>,
 }
 
+/// Most transaction ids looked up for one page of views.
+const VIEWS: usize = 500;
+
+const EXISTING: Sql = Sql {
+    name: "transactions.existing",
+    text: "SELECT terminal_id, transaction_id, id, submission_id, payload_checksum \
+           FROM transactions WHERE {(terminal_id = ? AND transaction_id = ?)| OR }",
+};
+
+const RECEIPTS: Sql = Sql {
+    name: "transactions.receipts",
+    text: "SELECT terminal_id, receipt_no, transaction_id, transaction_timestamp FROM transactions \
+           WHERE ({(terminal_id = ? AND receipt_no = ?)| OR }) \
+           AND transaction_timestamp >= ? AND transaction_timestamp <= ?",
+};
+
+const BY_ID: Sql = Sql {
+    name: "transactions.by_id",
+    text: concat!(
+        "SELECT ",
+        columns!(),
+        " FROM transactions t WHERE t.id IN ({?}) ORDER BY t.id"
+    ),
+};
+
+const BY_SUBMISSION: Sql = Sql {
+    name: "transactions.by_submission",
+    text: concat!(
+        "SELECT ",
+        columns!(),
+        " FROM transactions t WHERE t.submission_id IN ({?})"
+    ),
+};
+
+const VIEW: Sql = Sql {
+    name: "transactions.view",
+    text: concat!(
+        "SELECT ",
+        columns!(),
+        ", f.state, f.attempts, f.settled_at FROM transactions t \
+         LEFT JOIN forwards f ON f.transaction_id = t.id \
+         WHERE t.terminal_id = ? AND t.transaction_id IN ({?})"
+    ),
+};
+
+const BURY: Sql = Sql {
+    name: "transactions.bury",
+    text: "UPDATE transactions SET dead_code = ? \
+           WHERE id = ? AND validation_status = 'PENDING' AND dead_code IS NULL",
+};
+
+const DEAD_LETTER: Sql = Sql {
+    name: "dead_letters.insert_transaction",
+    text: "INSERT INTO dead_letters (stage, subject_id, tenant_id, code, detail, created_at) \
+           SELECT 'processing', id, tenant_id, dead_code, ?, ? FROM transactions WHERE id = ?",
+};
+
 impl Store {
     /// Which of these (terminal, transaction id) pairs exist already.
     ///
@@ -74,8 +139,24 @@ impl Store {
         &self,
         keys: &[(i64, Uuid)],
     ) -> Result<HashMap<(i64, Uuid), Existing>, StoreError> {
-        let _ = keys;
-        todo!("store")
+        let mut found = HashMap::new();
+        for keys in self.pieces(keys) {
+            let mut values = Binds::of(keys.len() * 2);
+            for (terminal, id) in keys {
+                values.put(*terminal).put(*id);
+            }
+            for row in self.inner.db.fetch(&EXISTING, keys.len(), &values).await? {
+                let mut cells = row.cells();
+                let key = (cells.int()?, cells.uuid()?);
+                let existing = Existing {
+                    id: cells.int()?,
+                    submission_id: cells.int()?,
+                    payload_checksum: cells.digest()?,
+                };
+                found.insert(key, existing);
+            }
+        }
+        Ok(found)
     }
 
     /// Which of these (terminal, receipt number) pairs were used by another sale between `from` and
@@ -89,34 +170,24 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<HashMap<(i64, String), Vec<(Uuid, Timestamp)>>, StoreError> {
-        let _ = (keys, from, to);
-        todo!("store")
-    }
-
-    /// Makes the rows and marks the submissions processed, in one transaction. Submissions that
-    /// are processed already are left alone.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when another worker made one of the rows meanwhile: look the existing
-    /// ones up again and come back. Nothing was changed then.
-    pub async fn record_validated(&self, set: &[Validated]) -> Result<(), StoreError> {
-        let _ = set;
-        todo!("store")
-    }
-
-    /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
-    /// decision with a notice its notification row, all in one transaction. Ones decided before keep
-    /// their first decision.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn decide(&self, decisions: &[Decision]) -> Result<(), StoreError> {
-        let _ = decisions;
-        todo!("store")
+        let mut found: HashMap<(i64, String), Vec<(Uuid, Timestamp)>> = HashMap::new();
+        for keys in self.pieces(keys) {
+            let mut values = Binds::of(keys.len() * 2 + 2);
+            for (terminal, receipt) in keys {
+                values.put(*terminal).put(receipt.as_str());
+            }
+            values.put(from).put(to);
+            for row in self.inner.db.fetch(&RECEIPTS, keys.len(), &values).await? {
+                let mut cells = row.cells();
+                let key = (cells.int()?, cells.text()?);
+                found.entry(key).or_default().push((cells.uuid()?, cells.time()?));
+            }
+        }
+        Ok(found)
     }
 
     /// Gives a transaction up whose processing kills its workers: marks it dead and writes the dead
-    /// letter, in one transaction. Doing it twice changes nothing.
+    /// letter, in one transaction. Doing it twice, or after it was decided, changes nothing.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -127,8 +198,9 @@ impl Store {
         detail: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let _ = (id, code, detail, at);
-        todo!("store")
+        fits_word("the code of a dead letter", code, CODE)?;
+        let detail = cut(detail, DETAIL);
+        retrying!(self, self.bury(&BURY, &DEAD_LETTER, id, code, &detail, at))
     }
 
     /// Rows by id, unknown ones left out, in order of id.
@@ -136,8 +208,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn transactions(&self, ids: &[i64]) -> Result<Vec<Transaction>, StoreError> {
-        let _ = ids;
-        todo!("store")
+        self.rows_of(&BY_ID, ids).await
     }
 
     /// Rows of submissions, in order of id: what a repeated validation job has to pass on.
@@ -145,8 +216,22 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn transactions_of(&self, submission_ids: &[i64]) -> Result<Vec<Transaction>, StoreError> {
-        let _ = submission_ids;
-        todo!("store")
+        self.rows_of(&BY_SUBMISSION, submission_ids).await
+    }
+
+    async fn rows_of(&self, sql: &Sql, keys: &[i64]) -> Result<Vec<Transaction>, StoreError> {
+        let mut keys = keys.to_vec();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in self.pieces(&keys) {
+            let values = Binds::ids(keys);
+            for row in self.inner.db.fetch(sql, keys.len(), &values).await? {
+                found.push(transaction_row::read(&mut row.cells())?);
+            }
+        }
+        found.sort_unstable_by_key(|row| row.id);
+        Ok(found)
     }
 
     /// A terminal's transactions by their ids, with the state of their delivery. At most one page
@@ -159,7 +244,29 @@ impl Store {
         terminal_id: i64,
         transaction_ids: &[Uuid],
     ) -> Result<Vec<TransactionView>, StoreError> {
-        let _ = (terminal_id, transaction_ids);
-        todo!("store")
+        let (page, _) = transaction_ids
+            .split_at_checked(VIEWS)
+            .unwrap_or((transaction_ids, &[]));
+        let mut views = Vec::with_capacity(page.len());
+        for ids in self.pieces(page) {
+            let mut values = Binds::of(ids.len() + 1);
+            values.put(terminal_id).put_all(ids.iter().copied());
+            for row in self.inner.db.fetch(&VIEW, ids.len(), &values).await? {
+                views.push(read_view(&row)?);
+            }
+        }
+        Ok(views)
     }
+}
+
+fn read_view(row: &Row) -> Result<TransactionView, StoreError> {
+    let mut cells = row.cells();
+    let row = transaction_row::read(&mut cells)?;
+    let forward = cells.word_or_null(ForwardState::from_word)?;
+    Ok(TransactionView {
+        row,
+        forward,
+        forward_attempts: cells.count_or_zero()?,
+        forward_settled_at: cells.time_or_null()?,
+    })
 }

@@ -1,0 +1,170 @@
+//! The end of processing: VALID or INVALID, the forward that follows and the notice, in one
+//! transaction.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{
+    Decision, Store, StoreError, deliveries,
+    dialect::Sql,
+    driver::Tx,
+    values::{Binds, list_text},
+};
+use crate::domain::{sale::ValidationStatus, time::Timestamp};
+
+const VALID: Sql = Sql {
+    name: "transactions.decide_valid",
+    text: "UPDATE transactions SET validation_status = 'VALID', findings = NULL, decided_at = ? \
+           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL",
+};
+
+const WITH_FINDINGS: Sql = Sql {
+    name: "transactions.decide",
+    text: "UPDATE transactions SET validation_status = CASE id {WHEN ? THEN ?| } END, \
+           findings = CASE id {WHEN ? THEN ?| } END, decided_at = ? \
+           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL",
+};
+
+const LOCK_PENDING: Sql = Sql {
+    name: "transactions.lock_pending",
+    text: "SELECT id FROM transactions \
+           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL ORDER BY id $LOCK",
+};
+
+const INSERT_FORWARDS: Sql = Sql {
+    name: "forwards.insert",
+    text: "INSERT INTO forwards (transaction_id, tenant_id, state, attempts, due_at, created_at) \
+           VALUES {(?, ?, 'PENDING', 0, ?, ?)}",
+};
+
+/// A decision as it is written: the row, its status, and its findings as JSON.
+type Written<'a> = (i64, &'a str, Option<String>);
+
+impl Store {
+    /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
+    /// decision with a notice its notification row, all in one transaction. Ones decided before keep
+    /// their first decision, and ones given up stay so; the ids left alone are given back.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn decide(&self, decisions: &[Decision]) -> Result<Vec<i64>, StoreError> {
+        let mut seen = HashSet::new();
+        let mut decisions: Vec<&Decision> = decisions
+            .iter()
+            .filter(|decision| seen.insert(decision.id))
+            .collect();
+        // One order for all, so that two workers with the same rows wait instead of deadlocking.
+        decisions.sort_unstable_by_key(|decision| decision.id);
+        for decision in &decisions {
+            if decision.status == ValidationStatus::Pending {
+                return Err(StoreError::Unfit(format!(
+                    "transaction {} is decided PENDING",
+                    decision.id
+                )));
+            }
+            if let Some(notice) = &decision.notice {
+                deliveries::check(notice)?;
+            }
+        }
+        if decisions.is_empty() || retrying!(self, self.decide_all(&decisions))? {
+            return Ok(Vec::new());
+        }
+        retrying!(self, self.decide_pending(&decisions))
+    }
+
+    /// The usual case: every row is still pending. Says so by `false`, with nothing changed, when
+    /// one is not.
+    async fn decide_all(&self, decisions: &[&Decision]) -> Result<bool, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        if self.mark_decided(&mut tx, decisions).await? < decisions.len() {
+            tx.roll_back().await?;
+            return Ok(false);
+        }
+        self.insert_followers(&mut tx, decisions).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Decides those still pending and gives the ids of the others.
+    async fn decide_pending(&self, decisions: &[&Decision]) -> Result<Vec<i64>, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let mut pending = HashSet::new();
+        for decisions in self.pieces(decisions) {
+            let ids: Vec<i64> = decisions.iter().map(|decision| decision.id).collect();
+            for row in tx.fetch(&LOCK_PENDING, ids.len(), &Binds::ids(&ids)).await? {
+                pending.insert(row.cells().int()?);
+            }
+        }
+        let (decisions, left_alone): (Vec<&Decision>, Vec<&Decision>) = decisions
+            .iter()
+            .copied()
+            .partition(|decision| pending.contains(&decision.id));
+        self.mark_decided(&mut tx, &decisions).await?;
+        self.insert_followers(&mut tx, &decisions).await?;
+        tx.commit().await?;
+        Ok(left_alone.iter().map(|decision| decision.id).collect())
+    }
+
+    /// Decides those that are still pending and tells how many there were.
+    async fn mark_decided(&self, tx: &mut Tx, decisions: &[&Decision]) -> Result<usize, StoreError> {
+        let mut valid: BTreeMap<Timestamp, Vec<i64>> = BTreeMap::new();
+        let mut others: BTreeMap<Timestamp, Vec<Written<'_>>> = BTreeMap::new();
+        for decision in decisions {
+            let findings = list_text(&decision.findings)?;
+            if decision.status == ValidationStatus::Valid && findings.is_none() {
+                valid.entry(decision.at).or_default().push(decision.id);
+            } else {
+                let status = decision.status.as_str();
+                others
+                    .entry(decision.at)
+                    .or_default()
+                    .push((decision.id, status, findings));
+            }
+        }
+        let mut marked = 0;
+        for (at, ids) in &valid {
+            for ids in self.pieces(ids) {
+                let mut values = Binds::of(ids.len() + 1);
+                values.put(*at).put_all(ids.iter().copied());
+                marked += tx.execute(&VALID, ids.len(), &values).await?.rows;
+            }
+        }
+        for (at, others) in &others {
+            for others in self.pieces(others) {
+                let mut values = Binds::of(others.len() * 5 + 1);
+                for (id, status, _) in others {
+                    values.put(*id).put(*status);
+                }
+                for (id, _, findings) in others {
+                    values.put(*id).put(findings.as_deref());
+                }
+                values.put(*at).put_all(others.iter().map(|(id, ..)| *id));
+                marked += tx.execute(&WITH_FINDINGS, others.len(), &values).await?.rows;
+            }
+        }
+        Ok(usize::try_from(marked).unwrap_or(usize::MAX))
+    }
+
+    async fn insert_followers(&self, tx: &mut Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
+        let valid: Vec<&Decision> = decisions
+            .iter()
+            .copied()
+            .filter(|decision| decision.status == ValidationStatus::Valid)
+            .collect();
+        for valid in self.pieces(&valid) {
+            let mut values = Binds::of(valid.len() * 4);
+            for decision in valid {
+                values
+                    .put(decision.id)
+                    .put(decision.tenant_id)
+                    .put(decision.at)
+                    .put(decision.at);
+            }
+            tx.execute(&INSERT_FORWARDS, valid.len(), &values).await?;
+        }
+        let notices: Vec<_> = decisions
+            .iter()
+            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
+            .collect();
+        self.insert_notices(tx, &notices).await
+    }
+}

@@ -1,0 +1,229 @@
+//! Sends statements to either database. Connections, rows and transactions are plain enums, so that
+//! the rest of the store is written once.
+
+use std::sync::Arc;
+
+use super::{
+    StoreError,
+    dialect::{Sql, Texts, judge},
+    values::Value,
+};
+use sqlx::{
+    Arguments, AssertSqlSafe, MySql, MySqlPool, Sqlite, SqlitePool, Transaction,
+    mysql::{MySqlArguments, MySqlRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+/// The connections of one process.
+pub(super) enum Pools {
+    MySql(MySqlPool),
+    /// SQLite has one writer at a time; a pool of one makes the others wait in line instead of
+    /// polling a lock. Readers never wait for it.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+}
+
+/// A database handle.
+pub(super) struct Db {
+    pub(super) pools: Pools,
+    pub(super) texts: Arc<Texts>,
+}
+
+/// A write transaction; dropped without a commit it is rolled back.
+pub(super) struct Tx {
+    on: On,
+    texts: Arc<Texts>,
+}
+
+enum On {
+    MySql(Transaction<'static, MySql>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// What a statement did.
+pub(super) struct Done {
+    /// Rows inserted, or matched by an update.
+    pub(super) rows: u64,
+    /// The id the database gave to the row inserted, where it gives them.
+    pub(super) last_id: i64,
+}
+
+/// A row read.
+pub(super) enum Row {
+    MySql(MySqlRow),
+    Sqlite(SqliteRow),
+}
+
+/// Builds the driver's arguments from values.
+macro_rules! arguments {
+    ($kind:ty, $name:expr, $values:expr) => {{
+        let mut arguments = <$kind>::default();
+        for value in $values {
+            let added = match *value {
+                Value::Null => Arguments::add(&mut arguments, None::<i64>),
+                Value::Int(number) => Arguments::add(&mut arguments, number),
+                Value::Money(amount) => Arguments::add(&mut arguments, amount),
+                Value::Text(text) => Arguments::add(&mut arguments, text),
+                Value::Bytes(bytes) => Arguments::add(&mut arguments, bytes),
+                Value::Uuid(uuid) => Arguments::add(&mut arguments, uuid.as_bytes().as_slice()),
+            };
+            added.map_err(|reason| StoreError::Unfit(format!("{}: {reason}", $name)))?;
+        }
+        arguments
+    }};
+}
+
+/// Runs a statement and tells what it did.
+macro_rules! execute {
+    ($kind:ty, $on:expr, $sql:expr, $text:expr, $values:expr) => {
+        sqlx::query_with(AssertSqlSafe($text), arguments!($kind, $sql.name, $values))
+            .execute($on)
+            .await
+            .map_err(|error| judge(error, $sql.name))?
+    };
+}
+
+/// Runs a statement and reads all its rows; the statement bounds how many.
+macro_rules! fetch {
+    ($kind:ty, $on:expr, $sql:expr, $text:expr, $values:expr, $wrap:expr) => {
+        sqlx::query_with(AssertSqlSafe($text), arguments!($kind, $sql.name, $values))
+            .fetch_all($on)
+            .await
+            .map_err(|error| judge(error, $sql.name))?
+            .into_iter()
+            .map($wrap)
+            .collect()
+    };
+}
+
+fn done_mysql(result: &sqlx::mysql::MySqlQueryResult) -> Done {
+    Done {
+        rows: result.rows_affected(),
+        last_id: i64::try_from(result.last_insert_id()).unwrap_or(i64::MAX),
+    }
+}
+
+fn done_sqlite(result: &sqlx::sqlite::SqliteQueryResult) -> Done {
+    Done {
+        rows: result.rows_affected(),
+        last_id: result.last_insert_rowid(),
+    }
+}
+
+impl Db {
+    /// Begins a write transaction. On SQLite it takes the write lock at once: a transaction that
+    /// reads first and writes later could be refused in the middle.
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        let on = match &self.pools {
+            Pools::MySql(pool) => pool.begin().await.map(On::MySql),
+            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+        };
+        Ok(Tx {
+            on: on.map_err(StoreError::Unavailable)?,
+            texts: Arc::clone(&self.texts),
+        })
+    }
+
+    /// Runs one writing statement as a transaction of its own.
+    pub(super) async fn execute(
+        &self,
+        sql: &Sql,
+        rows: usize,
+        values: &[Value<'_>],
+    ) -> Result<Done, StoreError> {
+        let text = self.texts.sending(sql, rows);
+        Ok(match &self.pools {
+            Pools::MySql(pool) => done_mysql(&execute!(MySqlArguments, pool, sql, text, values)),
+            Pools::Sqlite { writer, .. } => {
+                done_sqlite(&execute!(SqliteArguments, writer, sql, text, values))
+            }
+        })
+    }
+
+    /// Reads what is committed.
+    pub(super) async fn fetch(
+        &self,
+        sql: &Sql,
+        rows: usize,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let text = self.texts.sending(sql, rows);
+        Ok(match &self.pools {
+            Pools::MySql(pool) => fetch!(MySqlArguments, pool, sql, text, values, Row::MySql),
+            Pools::Sqlite { readers, .. } => {
+                fetch!(SqliteArguments, readers, sql, text, values, Row::Sqlite)
+            }
+        })
+    }
+
+    /// Takes a block of `count` ids of a series and gives the first.
+    pub(super) async fn take_ids(&self, series: &'static str, count: i64) -> Result<i64, StoreError> {
+        let sql = self.texts.dialect().take_ids();
+        let values = [Value::Int(count), Value::Text(series)];
+        match &self.pools {
+            Pools::MySql(_) => {
+                let done = self.execute(&sql, 1, &values).await?;
+                if done.rows == 0 {
+                    return Err(StoreError::Missing("id series"));
+                }
+                Ok(done.last_id)
+            }
+            Pools::Sqlite { writer, .. } => {
+                let text = self.texts.sending(&sql, 1);
+                let rows: Vec<Row> = fetch!(SqliteArguments, writer, sql, text, &values, Row::Sqlite);
+                let row = rows.first().ok_or(StoreError::Missing("id series"))?;
+                Ok(row.cells().int()? - count)
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Runs a writing statement.
+    pub(super) async fn execute(
+        &mut self,
+        sql: &Sql,
+        rows: usize,
+        values: &[Value<'_>],
+    ) -> Result<Done, StoreError> {
+        let text = self.texts.sending(sql, rows);
+        Ok(match &mut self.on {
+            On::MySql(tx) => done_mysql(&execute!(MySqlArguments, &mut **tx, sql, text, values)),
+            On::Sqlite(tx) => done_sqlite(&execute!(SqliteArguments, &mut **tx, sql, text, values)),
+        })
+    }
+
+    /// Reads, the transaction's own writes included.
+    pub(super) async fn fetch(
+        &mut self,
+        sql: &Sql,
+        rows: usize,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let text = self.texts.sending(sql, rows);
+        Ok(match &mut self.on {
+            On::MySql(tx) => fetch!(MySqlArguments, &mut **tx, sql, text, values, Row::MySql),
+            On::Sqlite(tx) => fetch!(SqliteArguments, &mut **tx, sql, text, values, Row::Sqlite),
+        })
+    }
+
+    /// Makes it durable. An error leaves open whether it is: what follows must be safe either way.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self.on {
+            On::MySql(tx) => tx.commit().await,
+            On::Sqlite(tx) => tx.commit().await,
+        }
+        .map_err(StoreError::Unavailable)
+    }
+
+    /// Undoes it now, so that what follows on this task does not wait for its locks.
+    pub(super) async fn roll_back(self) -> Result<(), StoreError> {
+        match self.on {
+            On::MySql(tx) => tx.rollback().await,
+            On::Sqlite(tx) => tx.rollback().await,
+        }
+        .map_err(StoreError::Unavailable)
+    }
+}
