@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use self::canonical::{CHECKSUM_MEMBER, Writer};
-pub(super) use self::canonical::{push_code, write_escaped};
+pub(super) use self::canonical::{is_money, push_code, write_escaped};
 use super::json::Node;
 
 /// A SHA-256 digest.
@@ -71,6 +71,13 @@ pub fn canonical(node: &Node<'_>, version: Version) -> String {
 #[must_use]
 pub fn digest(node: &Node<'_>, version: Version) -> Digest {
     sha256(canonical(node, version).as_bytes())
+}
+
+/// Writes one value the way the member `name` of an object is written.
+pub(super) fn write_member(out: &mut String, name: &str, value: &Node<'_>, version: Version) {
+    let mut writer = Writer::new(version);
+    writer.member(name, value);
+    out.push_str(&writer.out);
 }
 
 /// SHA-256 of a text as it is, e.g. of the batch string of a forward.

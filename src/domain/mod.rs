@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod checksum_report;
 mod decimal;
 pub mod directory;
+pub mod forward;
 pub mod json;
 pub mod money;
 pub mod payload;

@@ -83,19 +83,17 @@ impl Writer {
             }
             self.string(name);
             self.out.push(':');
-            if is_money(name, self.version) {
-                self.money(value);
-            } else {
-                self.value(value);
-            }
+            self.member(name, value);
         }
         self.out.push('}');
     }
 
-    fn money(&mut self, node: &Node<'_>) {
+    /// The value of a member, by the money rule where the name calls for it.
+    pub(super) fn member(&mut self, name: &str, value: &Node<'_>) {
         match self.version {
-            Version::V1 | Version::V20 => self.cast(node),
-            Version::V21 => self.two_decimals(node),
+            _ if !is_money(name, self.version) => self.value(value),
+            Version::V1 | Version::V20 => self.cast(value),
+            Version::V21 => self.two_decimals(value),
         }
     }
 
@@ -175,7 +173,8 @@ const fn money_keys(version: Version) -> &'static [&'static str] {
     }
 }
 
-fn is_money(name: &str, version: Version) -> bool {
+/// Whether the money rule of a version applies to members of this name.
+pub(in super::super) fn is_money(name: &str, version: Version) -> bool {
     money_keys(version).contains(&name)
 }
 

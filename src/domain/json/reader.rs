@@ -297,6 +297,10 @@ impl<'a> Reader<'a> {
 
 /// Where a member of this name stands already. Beyond [`INDEX_FROM`] members an index answers, filled
 /// when first needed; a name it does not know is noted as the member to come.
+#[expect(
+    clippy::ptr_arg,
+    reason = "the index keeps the name, which copies nothing when it is borrowed"
+)]
 fn find_or_note<'a>(
     members: &Members<'a>,
     index: &mut HashMap<Cow<'a, str>, usize>,
