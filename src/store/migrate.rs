@@ -25,7 +25,7 @@ impl Store {
     /// The database refuses, or was migrated by a newer program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.inner.db.pools {
-            Pools::MySql(pool) => migrate_mysql(pool).await,
+            Pools::MySql { pool, .. } => migrate_mysql(pool).await,
             Pools::Sqlite { writer, .. } => retrying!(self, migrate_sqlite(writer)),
         }
     }
@@ -36,7 +36,7 @@ impl Store {
     /// It is not ready.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let migrations = match self.inner.db.pools {
-            Pools::MySql(_) => &MYSQL_MIGRATIONS,
+            Pools::MySql { .. } => &MYSQL_MIGRATIONS,
             Pools::Sqlite { .. } => &SQLITE_MIGRATIONS,
         };
         let expected = migrations.iter().map(|migration| migration.version).max();

@@ -16,6 +16,7 @@ mod directory;
 mod driver;
 mod forwards;
 mod ids;
+mod lease;
 mod migrate;
 mod money;
 mod pieces;
@@ -35,7 +36,7 @@ pub use sweep::{AuditGap, Mark};
 pub use tokens::TokenRow;
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use self::{
     dialect::{Dialect, Texts, open_mysql, open_sqlite},
@@ -47,6 +48,9 @@ use crate::config;
 /// Most rows in one statement. The widest insert binds 33 values a row, SQLite takes 32,766 in a
 /// statement and 500 terms in a union: 256 rows fit everywhere.
 const MOST_ROWS: usize = 256;
+
+/// How much longer than a lock wait a server may take for one answer before it is given up.
+const ANSWER_MARGIN: Duration = Duration::from_secs(10);
 
 /// The record cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +112,9 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
     }
     let url = settings.url.reveal();
     let (pools, dialect) = if url.starts_with("mysql:") || url.starts_with("mariadb:") {
-        (Pools::MySql(open_mysql(settings).await?), Dialect::MySql)
+        let pool = open_mysql(settings).await?;
+        let patience = settings.lock_timeout_ms.duration() + ANSWER_MARGIN;
+        (Pools::MySql { pool, patience }, Dialect::MySql)
     } else if url.starts_with("sqlite:") {
         let (writer, readers) = open_sqlite(settings).await?;
         (Pools::Sqlite { writer, readers }, Dialect::Sqlite)

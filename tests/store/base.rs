@@ -94,6 +94,27 @@ impl Base {
         }
     }
 
+    /// Cuts every connection to this database but its own. SQLite has none to cut.
+    pub(crate) async fn cut_connections(&self) {
+        if self.url.starts_with("sqlite:") {
+            return;
+        }
+        let mut connection = MySqlConnection::connect(&self.url).await.unwrap();
+        let others = "SELECT id FROM information_schema.processlist \
+                      WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+        let ids: Vec<i64> = sqlx::query_scalar(others)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        for id in ids {
+            // It may have gone by itself.
+            sqlx::query(AssertSqlSafe(format!("KILL CONNECTION {id}")))
+                .execute(&mut connection)
+                .await
+                .ok();
+        }
+    }
+
     pub(crate) async fn rows(&self, table: &str) -> i64 {
         self.number(&format!("SELECT COUNT(*) FROM {table}")).await
     }

@@ -19,6 +19,7 @@ mod accepting;
 mod auditing;
 mod deciding;
 mod directory;
+mod faults;
 mod forwarding;
 mod ids;
 mod notifying;
@@ -72,6 +73,9 @@ on_both! {
         a_row_that_exists_changes_nothing,
         two_workers_record_the_same_set_once,
         receipts_are_found_in_their_window;
+    faults:
+        cancelled_calls_leave_nothing_half_done,
+        lost_connections_lose_and_double_nothing;
     deciding:
         a_valid_sale_gets_one_forward,
         the_first_decision_stands,

@@ -80,6 +80,7 @@ impl MariaDb {
         let script = r#"folder=$1; shift
             "$@" & server=$!
             read -r _
+            exec 2>/dev/null # nobody reads it any more
             kill -9 "$server"; wait "$server"; rm -rf "$folder""#;
         let mut guard = Command::new("sh")
             .args(["-c", script, "sh"])
