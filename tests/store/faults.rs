@@ -73,7 +73,10 @@ pub(crate) async fn lost_connections_lose_and_double_nothing(base: &Base) {
             for round in 0..40 {
                 let first = 1 + poster * 10_000 + round * 5;
                 let set: Vec<NewSubmission> = (first..first + 5).map(submission).collect();
+                let mut asked = 0;
                 let answers = loop {
+                    asked += 1;
+                    assert!(asked < 1000, "no answer");
                     match store.accept(&set).await {
                         Ok(answers) => break answers,
                         Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
