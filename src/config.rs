@@ -3,9 +3,16 @@
 //! Every bound of every loop, queue, body, page, retry and wait has its name here. Unknown keys are
 //! refused, and so are pairs that contradict each other.
 
+mod checks;
+mod layers;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
+
+pub use layers::{Layers, Origin, Setting};
 
 use crate::{domain::rules::RuleSet, stage::Stage};
 
@@ -15,6 +22,12 @@ use crate::{domain::rules::RuleSet, stage::Stage};
 pub struct Secret(String);
 
 impl Secret {
+    /// Keeps `value` from being printed.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
     /// The value itself, for the one place that needs it.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -34,6 +47,12 @@ impl std::fmt::Debug for Secret {
 pub struct Millis(u64);
 
 impl Millis {
+    /// `millis` milliseconds.
+    #[must_use]
+    pub const fn new(millis: u64) -> Self {
+        Self(millis)
+    }
+
     /// As a [`Duration`].
     #[must_use]
     pub const fn duration(self) -> Duration {
@@ -123,8 +142,14 @@ pub struct Queue {
 pub struct Ingress {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Most connections open at the same time; more wait in the listener's backlog.
+    pub max_connections: usize,
+    /// How long a connection may take to send the head of its next request, idle time included.
+    pub idle_timeout_ms: Millis,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
+    /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.
+    pub body_budget_bytes: usize,
     /// Deepest JSON nesting.
     pub max_depth: usize,
     /// Most JSON values in a body.
@@ -139,6 +164,8 @@ pub struct Ingress {
     pub commit_queue: usize,
     /// Most submissions in one commit.
     pub commit_rows: usize,
+    /// Bytes of bodies at which a commit takes no further submission.
+    pub commit_bytes: usize,
     /// Commits under way at the same time.
     pub commit_writers: usize,
     /// Most committed sets that wait to be enqueued; beyond it the sweeper enqueues them.
@@ -279,30 +306,34 @@ pub struct Fleet {
     pub demo_sink_listen: SocketAddr,
 }
 
-/// A config that cannot be used, with the key it is about.
+/// A config that cannot be used: one sentence a problem, each naming the key and, where it is not a
+/// default, where the value comes from.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file cannot be read, a key is unknown, or a value has the wrong type.
-    #[error("{0}")]
-    Load(String),
-    /// Two settings contradict each other, or one is out of range.
-    #[error("{}", .0.join("\n"))]
-    Contradiction(Vec<String>),
-}
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
 
 impl Config {
-    /// Loads the layers in order and checks them.
+    /// Loads the layers in order and checks them: defaults, then `file`, then this process's
+    /// environment.
     ///
     /// # Errors
-    /// See [`ConfigError`]; every contradiction is named, not the first.
+    /// See [`ConfigError`]; every problem is named, not the first.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
-        let _ = file;
-        todo!("config")
+        Layers::read(file, Layers::environment()?).and_then(|layers| layers.config())
     }
 
     /// The pool of `stage`. Every stage has one: loading refuses a config without.
     #[must_use]
     pub fn pool(&self, stage: Stage) -> StagePool {
         self.stage[stage.name()]
+    }
+
+    /// Whether the settings fit roles in processes of their own, which only share what is outside
+    /// of them.
+    ///
+    /// # Errors
+    /// The queue lives in memory, where no other process sees it.
+    pub fn check_fleet(&self) -> Result<(), ConfigError> {
+        checks::fleet(self)
     }
 }

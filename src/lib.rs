@@ -3,9 +3,11 @@
 
 pub mod config;
 pub mod domain;
+pub mod fleet;
 pub mod ingress;
 pub mod outcome;
 pub mod queue;
+pub mod runner;
 pub mod scheduler;
 pub mod stage;
 pub mod standin;

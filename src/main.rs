@@ -1,1 +1,9 @@
-fn main() {}
+//! The `tsms` program: one binary, roles and tools as subcommands.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

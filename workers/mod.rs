@@ -1,16 +1,30 @@
 //! The worker fleet: one file a stage. A worker sees the domain, the store, its settings and its
 //! outcome type; never a queue, never another worker.
+//!
+//! Every worker takes a set of jobs, commits what it finds with a handful of multi-row statements,
+//! and only then names the jobs that follow. A set that comes twice changes nothing, and names the
+//! follow-up jobs again, for the first run may have died before they were enqueued.
 
-mod audit;
+pub(crate) mod audit;
+mod directory;
 mod forwarding;
 mod notification;
+mod outbound;
 mod processing;
+mod schedule;
 mod validation;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+pub use directory::Directory;
+pub use forwarding::WebApp;
+pub use notification::Callbacks;
+
 use crate::{
     config::Config,
+    domain::{sale::Transaction, time::Timestamp, work::AuditEvent},
     outcome::Outcome,
     queue::Job,
     stage::Stage,
@@ -25,11 +39,11 @@ pub struct Ctx {
     /// The settings.
     pub config: Arc<Config>,
     /// Terminals and tenants, cached.
-    pub directory: validation::Directory,
+    pub directory: Directory,
     /// The way out to the web application.
-    pub webapp: forwarding::WebApp,
+    pub webapp: WebApp,
     /// The way out to terminals' callback addresses.
-    pub callbacks: notification::Callbacks,
+    pub callbacks: Callbacks,
 }
 
 /// A worker cannot be set up.
@@ -43,8 +57,13 @@ impl Ctx {
     /// # Errors
     /// The HTTP client cannot be built, or the endpoint is not a URL.
     pub fn new(store: Store, config: Arc<Config>) -> Result<Self, SetupError> {
-        let _ = (store, config);
-        todo!("workers")
+        Ok(Self {
+            directory: Directory::new(store.clone(), &config.ingress),
+            webapp: WebApp::new(&config.forwarding)?,
+            callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
+            store,
+            config,
+        })
     }
 }
 
@@ -63,12 +82,50 @@ pub async fn run(stage: Stage, ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, Store
     }
 }
 
+/// The code of a dead letter whose job was set aside rather than judged.
+const PARKED: &str = "parked";
+
 /// A job of `stage` kills its workers or was judged dead: gives its row up, so that a person sees it
-/// and the sweeper leaves it alone.
+/// and the sweeper leaves it alone. A row that has ended already stays as it is.
+///
+/// Audit and notification have nothing to give up: their rows are what they are, and only their own
+/// work is missing. The sweeper tries it again.
 ///
 /// # Errors
 /// The record cannot be reached.
 pub async fn bury(stage: Stage, ctx: &Ctx, key: i64, reason: &str) -> Result<(), StoreError> {
-    let _ = (stage, ctx, key, reason);
-    todo!("workers")
+    let now = Timestamp::now();
+    match stage {
+        Stage::Validation => ctx.store.bury_submission(key, PARKED, reason, now).await,
+        Stage::Processing => ctx.store.bury_transaction(key, PARKED, reason, now).await,
+        Stage::Forwarding => forwarding::bury(ctx, key, reason, now).await,
+        Stage::Audit | Stage::Notification => {
+            tracing::error!(stage = stage.name(), key, reason, "a job was set aside");
+            Ok(())
+        }
+    }
+}
+
+/// A job about a transaction that follows from `cause`.
+fn follow_up(row: &Transaction, request_id: &str, now: Timestamp, body: Bytes) -> Job {
+    Job {
+        key: row.id,
+        tenant_id: row.tenant_id,
+        attempt: 0,
+        enqueued_at: now,
+        request_id: request_id.to_owned(),
+        body,
+    }
+}
+
+/// The job that writes `event` to the audit log.
+pub(crate) fn audit_job(event: &AuditEvent, request_id: &str, now: Timestamp) -> Job {
+    Job {
+        key: event.transaction_id,
+        tenant_id: event.tenant_id,
+        attempt: 0,
+        enqueued_at: now,
+        request_id: request_id.to_owned(),
+        body: event.encode(),
+    }
 }

@@ -1,9 +1,183 @@
-//! processing
+//! Processing: applies the business rules to PENDING transactions and decides VALID or INVALID.
+//!
+//! A decision is made once. Where the store says that a row was decided before (or given up), what
+//! follows is named from the stored row, whatever the rules say today.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
 
 use super::Ctx;
-use crate::{outcome::Outcome, queue::Job, store::StoreError};
+use crate::{
+    config::Config,
+    domain::{
+        directory::{Tenant, Terminal},
+        rules,
+        sale::{Finding, Severity, Transaction, ValidationStatus},
+        time::Timestamp,
+        work::AuditEvent,
+    },
+    outcome::{Outcome, Verdict},
+    queue::Job,
+    stage::Stage,
+    store::{Decision, NewNotice, StoreError},
+};
+
+/// The kind of notice that tells a terminal the result of its sale.
+const RESULT: &str = "result";
 
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
-    let _ = (ctx, jobs);
-    todo!("workers")
+    let rows = read(ctx, jobs).await?;
+    let terminals = ctx
+        .directory
+        .terminals(rows.iter().map(|row| row.terminal_id))
+        .await?;
+    let (pending, mut decided): (Vec<_>, Vec<_>) =
+        (rows.into_iter()).partition(|row| row.status == ValidationStatus::Pending);
+    let now = Timestamp::now();
+    let pending: Vec<Transaction> = (pending.into_iter())
+        .map(|row| judged(row, &ctx.config, now))
+        .collect();
+    if !pending.is_empty() {
+        let decisions: Vec<Decision> = pending
+            .iter()
+            .map(|row| decision(row, terminals.get(&row.terminal_id).map(AsRef::as_ref), now))
+            .collect();
+        let left_alone: HashSet<i64> = ctx.store.decide(&decisions).await?.into_iter().collect();
+        decided.extend(pending.into_iter().filter(|row| !left_alone.contains(&row.id)));
+        if !left_alone.is_empty() {
+            let left_alone: Vec<i64> = left_alone.into_iter().collect();
+            decided.extend(ctx.store.transactions(&left_alone).await?);
+        }
+    }
+    Ok(pass_on(jobs, &decided, &terminals, now))
+}
+
+/// The rows of the jobs: the copies they carry, or the stored ones.
+async fn read(ctx: &Ctx, jobs: &[Job]) -> Result<Vec<Transaction>, StoreError> {
+    let mut rows = Vec::with_capacity(jobs.len());
+    let mut absent = Vec::new();
+    let mut seen = HashSet::new();
+    for job in jobs.iter().filter(|job| seen.insert(job.key)) {
+        match Transaction::decode(&job.body).filter(|row| row.id == job.key) {
+            Some(row) => rows.push(row),
+            None => absent.push(job.key),
+        }
+    }
+    if !absent.is_empty() {
+        let stored = ctx.store.transactions(&absent).await?;
+        if stored.len() < absent.len() {
+            tracing::warn!(
+                asked = absent.len(),
+                found = stored.len(),
+                "jobs name transactions that do not exist"
+            );
+        }
+        rows.extend(stored);
+    }
+    Ok(rows)
+}
+
+/// The row with the decision on it.
+fn judged(mut row: Transaction, config: &Config, now: Timestamp) -> Transaction {
+    for finding in rules::judge(&row.sale, row.created_at, &config.rules) {
+        if !row.findings.contains(&finding) {
+            row.findings.push(finding);
+        }
+    }
+    let broken = (row.findings.iter()).any(|finding| finding.severity == Severity::Error);
+    row.status = if broken {
+        ValidationStatus::Invalid
+    } else {
+        ValidationStatus::Valid
+    };
+    row.decided_at = Some(now);
+    row
+}
+
+fn decision(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp) -> Decision {
+    let url = from.and_then(|(terminal, _)| terminal.callback_url.clone());
+    Decision {
+        id: row.id,
+        tenant_id: row.tenant_id,
+        status: row.status,
+        findings: row.findings.clone(),
+        at: now,
+        notice: url.map(|url| NewNotice {
+            tenant_id: row.tenant_id,
+            terminal_id: row.terminal_id,
+            transaction_id: row.id,
+            kind: RESULT,
+            url,
+            payload: notice(row, from, now),
+        }),
+    }
+}
+
+/// What a terminal is told, in the form of the system in the field.
+fn notice(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp) -> String {
+    let errors: Vec<String> = (row.findings.iter())
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|Finding { code, message, .. }| format!("{code}: {message}"))
+        .collect();
+    let status = match row.status {
+        ValidationStatus::Valid => "success",
+        ValidationStatus::Pending | ValidationStatus::Invalid => "failed",
+    };
+    let customer_code =
+        (row.sale.customer_code.as_deref()).or_else(|| from.map(|(_, tenant)| tenant.code.as_str()));
+    serde_json::json!({
+        "transaction_id": row.sale.transaction_id,
+        "submission_uuid": row.submission_uuid,
+        "validation_result": row.status,
+        "validation_status": status,
+        "processing_timestamp": now.to_rfc3339(3),
+        "errors": errors,
+        "terminal_id": row.terminal_id,
+        "customer_code": customer_code,
+    })
+    .to_string()
+}
+
+/// Names the jobs that follow from decided rows.
+fn pass_on(
+    jobs: &[Job],
+    decided: &[Transaction],
+    terminals: &HashMap<i64, Arc<(Terminal, Tenant)>>,
+    now: Timestamp,
+) -> Outcome {
+    let requests: HashMap<i64, &str> = (jobs.iter())
+        .map(|job| (job.key, job.request_id.as_str()))
+        .collect();
+    let mut next = Vec::with_capacity(decided.len() * 3);
+    let mut invalid = HashSet::new();
+    for row in decided {
+        // A row that was given up is still PENDING and leads nowhere.
+        let Some(event) = AuditEvent::decided(row) else {
+            continue;
+        };
+        let request_id = requests.get(&row.id).copied().unwrap_or_default();
+        if row.status == ValidationStatus::Valid {
+            let body = row.encode();
+            next.push((Stage::Forwarding, super::follow_up(row, request_id, now, body)));
+        } else {
+            invalid.insert(row.id);
+        }
+        next.push((Stage::Audit, super::audit_job(&event, request_id, now)));
+        let told = (terminals.get(&row.terminal_id)).is_some_and(|from| from.0.callback_url.is_some());
+        if told {
+            let job = super::follow_up(row, request_id, now, Bytes::new());
+            next.push((Stage::Notification, job));
+        }
+    }
+    let verdicts = (jobs.iter())
+        .map(|job| match invalid.contains(&job.key) {
+            true => Verdict::Reject { code: "invalid" },
+            false => Verdict::Done,
+        })
+        .collect();
+    Outcome { verdicts, next }
 }

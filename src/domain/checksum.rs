@@ -1,11 +1,24 @@
 //! The payload checksum in the three versions of the wire format, over the raw body.
 
-use serde::{Deserialize, Serialize};
+mod canonical;
+mod number;
+#[cfg(test)]
+mod tests;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use self::canonical::{CHECKSUM_MEMBER, Writer};
+pub(super) use self::canonical::{is_money, push_code, write_escaped};
 use super::json::Node;
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
+
+/// Length of a digest in hex.
+const HEX_LENGTH: usize = 64;
 
 /// Which money rule a checksum follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,7 +35,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Every version, in the order the ingress tries them.
+    /// Every version, newest first.
     pub const ALL: [Version; 3] = [Version::V21, Version::V20, Version::V1];
 
     /// The name used on the wire and on the command line.
@@ -44,25 +57,144 @@ pub struct Mismatch {
 }
 
 /// The canonical text of an object without its own `payload_checksum` member.
+///
+/// Total: an amount or number that no double holds prints as `INF`, so that no client's checksum fits
+/// it (the system in the field hashes the empty string then).
 #[must_use]
 pub fn canonical(node: &Node<'_>, version: Version) -> String {
-    let _ = (node, version);
-    todo!("domain")
+    let mut writer = Writer::new(version);
+    writer.rewrite(node);
+    writer.out
 }
 
 /// The SHA-256 of [`canonical`].
 #[must_use]
 pub fn digest(node: &Node<'_>, version: Version) -> Digest {
-    let _ = (node, version);
-    todo!("domain")
+    sha256(canonical(node, version).as_bytes())
+}
+
+/// Writes one value the way the member `name` of an object is written.
+pub(super) fn write_member(out: &mut String, name: &str, value: &Node<'_>, version: Version) {
+    let mut writer = Writer::new(version);
+    writer.member(name, value);
+    out.push_str(&writer.out);
+}
+
+/// SHA-256 of a text as it is, e.g. of the batch string of a forward.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+/// Reads a checksum as sent: 64 hex digits in either case.
+#[must_use]
+pub fn from_hex(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    let fits = text.len() == HEX_LENGTH;
+    let written = fits.then(|| HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut digest))?;
+    (written == Ok(digest.len())).then_some(digest)
 }
 
 /// Checks every level of an envelope (each transaction, then the envelope itself) under one version
-/// after the other and names the version that fits the whole body. Versions are never mixed.
+/// after the other and names the version that fits the whole body. Versions are never mixed. A body
+/// of the seed era (`base_amount`) is tried with v1 first.
 ///
 /// # Errors
 /// No version fits: the levels that fail under the version that fails fewest.
 pub fn verify(envelope: &Node<'_>) -> Result<Version, Vec<Mismatch>> {
-    let _ = envelope;
-    todo!("domain")
+    let levels = levels(envelope);
+    let order = order(&levels);
+    for version in order {
+        let mut writer = Writer::new(version);
+        if levels.iter().all(|level| level.fits(&mut writer)) {
+            return Ok(version);
+        }
+    }
+    let failures = order.into_iter().map(|version| {
+        let mut writer = Writer::new(version);
+        let failing = levels.iter().filter(|level| !level.fits(&mut writer));
+        failing
+            .map(|level| Mismatch {
+                pointer: format!("{}/{CHECKSUM_MEMBER}", level.pointer()),
+            })
+            .collect()
+    });
+    Err(failures.min_by_key(Vec::len).unwrap_or_default())
+}
+
+/// The version that the shape of an envelope suggests.
+pub(super) fn likely(envelope: &Node<'_>) -> Version {
+    let [first, _, _] = order(&levels(envelope));
+    first
+}
+
+/// An object that carries a checksum of its own.
+pub(super) struct Level<'n, 'a> {
+    place: Place,
+    pub(super) node: &'n Node<'a>,
+}
+
+enum Place {
+    Envelope,
+    Single,
+    Item(usize),
+}
+
+impl Level<'_, '_> {
+    /// JSON pointer of the object.
+    pub(super) fn pointer(&self) -> String {
+        match self.place {
+            Place::Envelope => String::new(),
+            Place::Single => "/transaction".to_owned(),
+            Place::Item(index) => format!("/transactions/{index}"),
+        }
+    }
+
+    /// The checksum as sent.
+    pub(super) fn given(&self) -> Option<&str> {
+        match self.node.get(CHECKSUM_MEMBER) {
+            Some(Node::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn fits(&self, writer: &mut Writer) -> bool {
+        let Some(given) = self.given().and_then(from_hex) else {
+            return false;
+        };
+        writer.rewrite(self.node);
+        given.ct_eq(&sha256(writer.out.as_bytes())).into()
+    }
+}
+
+/// The levels of a body: its transactions in order, then the envelope.
+pub(super) fn levels<'n, 'a>(envelope: &'n Node<'a>) -> Vec<Level<'n, 'a>> {
+    let mut levels = Vec::new();
+    if let Some(node @ Node::Object(_)) = envelope.get("transaction") {
+        levels.push(Level {
+            place: Place::Single,
+            node,
+        });
+    }
+    if let Some(Node::Array(items)) = envelope.get("transactions") {
+        let items = items.iter().enumerate();
+        levels.extend(items.map(|(index, node)| Level {
+            place: Place::Item(index),
+            node,
+        }));
+    }
+    levels.push(Level {
+        place: Place::Envelope,
+        node: envelope,
+    });
+    levels
+}
+
+/// The versions in the order that finds the right one soonest.
+fn order(levels: &[Level<'_, '_>]) -> [Version; 3] {
+    if levels.iter().any(|level| level.node.get("base_amount").is_some()) {
+        [Version::V1, Version::V20, Version::V21]
+    } else {
+        Version::ALL
+    }
 }

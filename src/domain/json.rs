@@ -2,6 +2,10 @@
 //!
 //! It keeps number texts as sent, refuses duplicate members, and bounds depth and member counts.
 
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 /// A JSON value that borrows from the body it was read from.
@@ -24,7 +28,7 @@ pub enum Node<'a> {
 /// Bounds on a body, all named in config under `[ingress]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Deepest nesting of arrays and objects.
+    /// Deepest nesting of arrays and objects; never more than [`MAX_DEPTH`].
     pub depth: usize,
     /// Most values (scalars, arrays, objects) in one body.
     pub nodes: usize,
@@ -60,7 +64,7 @@ pub enum Problem {
     /// A member name comes twice in one object.
     #[error("duplicate member {name:?}")]
     Duplicate {
-        /// The name that comes twice.
+        /// The name that comes twice, cut if it is long.
         name: String,
     },
     /// Nested deeper than the limit.
@@ -71,13 +75,19 @@ pub enum Problem {
     TooMany,
 }
 
+/// Deepest nesting whatever [`Limits::depth`] says: reading, hashing and dropping a tree recurse.
+pub const MAX_DEPTH: usize = 128;
+
 /// Reads one JSON document that fills the whole body.
 ///
 /// # Errors
 /// Anything RFC 8259 does not allow, a duplicate member under [`Duplicates::Refuse`], or a limit passed.
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Node<'a>, JsonError> {
-    let _ = (body, limits);
-    todo!("domain")
+    let text = std::str::from_utf8(body).map_err(|error| JsonError {
+        problem: Problem::Malformed("not UTF-8"),
+        offset: error.valid_up_to(),
+    })?;
+    reader::Reader::new(text, limits).document()
 }
 
 impl<'a> Node<'a> {

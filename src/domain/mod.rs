@@ -2,7 +2,10 @@
 
 pub mod audit;
 pub mod checksum;
+pub mod checksum_report;
+mod decimal;
 pub mod directory;
+pub mod forward;
 pub mod json;
 pub mod money;
 pub mod payload;

@@ -1,11 +1,18 @@
 //! The official payload of both eras: from JSON nodes to a [`Submission`], with every structural
 //! error named by its JSON pointer.
 
+mod envelope;
+mod fields;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
 use uuid::Uuid;
 
 use super::{
-    checksum::{Digest, Version},
-    json::Limits,
+    checksum::{self, Digest, Version},
+    json::{self, Limits},
     sale::Sale,
     time::Timestamp,
 };
@@ -34,7 +41,8 @@ pub struct Submission {
 pub struct FieldError {
     /// JSON pointer (RFC 6901) of the member.
     pub pointer: String,
-    /// Stable code, e.g. `required`, `type`, `format`, `too_long`, `mismatch`.
+    /// Stable code: `required`, `type`, `format`, `range`, `too_long`, `mismatch`, `conflicting`,
+    /// `duplicate` or `missing_type`.
     pub code: &'static str,
     /// What is expected, for a person. Never echoes a secret or a hash.
     pub message: String,
@@ -65,6 +73,8 @@ pub struct Bounds {
     pub json: Limits,
     /// Most transactions in one batch.
     pub batch: usize,
+    /// Most field errors reported of one body; at least one is.
+    pub max_errors: usize,
 }
 
 /// Reads, checks and verifies a body. Ownership (token against `tenant_id`, `terminal_id`,
@@ -73,16 +83,18 @@ pub struct Bounds {
 /// # Errors
 /// See [`Refusal`]; all field errors are reported, up to a bound, not only the first.
 pub fn read(body: &[u8], bounds: &Bounds) -> Result<Submission, Refusal> {
-    let _ = (body, bounds);
-    todo!("domain")
+    let root = json::parse(body, &bounds.json).map_err(Refusal::Json)?;
+    let mut submission = envelope::read(&root, bounds)?;
+    submission.version = checksum::verify(&root).map_err(Refusal::Checksum)?;
+    Ok(submission)
 }
 
 /// Reads a body that was accepted before (kept raw in the record), without checking its checksums
-/// again.
+/// again: `version` is the one that the shape of the body suggests.
 ///
 /// # Errors
-/// As [`read`]; an accepted body fails only if the record was damaged.
+/// As [`read`], checksums aside; an accepted body fails only if the record was damaged.
 pub fn reread(body: &[u8], bounds: &Bounds) -> Result<Submission, Refusal> {
-    let _ = (body, bounds);
-    todo!("domain")
+    let root = json::parse(body, &bounds.json).map_err(Refusal::Json)?;
+    envelope::read(&root, bounds)
 }

@@ -1,6 +1,8 @@
 //! What a queued job carries besides its ids: a copy of rows, as a convenience. A job with an
 //! empty body is as good; the worker then loads the rows.
 
+mod body;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

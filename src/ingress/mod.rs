@@ -1,17 +1,121 @@
 //! The thin HTTP ingress: authenticate, read, commit, answer 202. Nothing slower belongs here.
+//!
+//! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
+//! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
+//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod body;
+mod caller;
+mod commit;
+mod deadline;
+mod enqueue;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod linger;
+mod listen;
+mod observe;
 pub mod ops;
+mod problem;
+mod request_id;
+mod retry_after;
+mod status;
+mod submit;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::{config::Config, queue::Queue, store::Store};
+use crate::{
+    config::Config,
+    domain::{
+        json::{Duplicates, Limits},
+        payload::Bounds,
+    },
+    queue::Queue,
+    store::{Store, StoreError},
+};
+use error::Error;
 
 /// The ingress cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[error("ingress: {0}")]
 pub struct IngressError(pub String);
+
+/// How long the last commits and pushes may take once no request is under way any more; with the
+/// default drain it ends before a supervisor's usual 30 s are over.
+const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the handlers share.
+struct App {
+    config: Arc<Config>,
+    store: Store,
+    identities: caller::Identities,
+    committer: commit::Committer,
+    body_budget: Arc<Semaphore>,
+    bounds: Bounds,
+    retry_after: retry_after::RetryAfter,
+}
+
+impl App {
+    fn new(config: Arc<Config>, store: Store, committer: commit::Committer) -> Self {
+        let settings = &config.ingress;
+        let bounds = Bounds {
+            json: Limits {
+                depth: settings.max_depth,
+                nodes: settings.max_values,
+                duplicates: Duplicates::Refuse,
+            },
+            batch: settings.max_batch,
+            max_errors: settings.max_errors,
+        };
+        Self {
+            identities: caller::Identities::new(settings),
+            committer,
+            body_budget: Arc::new(Semaphore::new(
+                settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
+            )),
+            bounds,
+            retry_after: retry_after::RetryAfter::new(settings),
+            store,
+            config,
+        }
+    }
+
+    /// Back-pressure: come back when about what waits now is done.
+    fn overloaded(&self) -> Error {
+        Error::Overloaded {
+            retry_after: self.retry_after.about(self.committer.ahead()),
+        }
+    }
+
+    fn store_unavailable(&self) -> Error {
+        Error::StoreUnavailable {
+            retry_after: self.retry_after.soon(),
+        }
+    }
+
+    fn answer_late(&self) -> Error {
+        Error::AnswerLate {
+            retry_after: self.retry_after.soon(),
+        }
+    }
+
+    /// A read of the record failed: the log gets the reason, the client the advice.
+    fn store_failed(&self, error: &StoreError) -> Error {
+        tracing::error!(%error, "the record cannot be read");
+        match error {
+            StoreError::Unavailable(_) => self.store_unavailable(),
+            _ => Error::Internal,
+        }
+    }
+}
 
 /// Serves on `listener` until `stop`, then finishes requests under way (for at most `fleet.drain_ms`)
 /// and flushes what is committed to the queue.
@@ -25,6 +129,54 @@ pub async fn serve(
     queue: Queue,
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
-    let _ = (listener, config, store, queue, stop);
-    todo!("ingress")
+    let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
+    let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
+    let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
+    let drain = config.fleet.drain_ms.duration();
+    let bounds = listen::Bounds {
+        connections: config.ingress.max_connections,
+        idle: config.ingress.idle_timeout_ms.duration(),
+        drain,
+    };
+    let served = listen::serve(listener, router, bounds, stop).await;
+    pipeline.flush(FLUSH_LIMIT).await;
+    served
 }
+
+const SUBMIT: &str = "/api/v1/transactions/official";
+const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
+const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
+
+fn status_url(transaction_id: Uuid) -> String {
+    format!("/api/v1/transactions/{transaction_id}/status")
+}
+
+fn submission_url(submission_uuid: Uuid) -> String {
+    format!("/api/v1/submissions/{submission_uuid}")
+}
+
+fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
+    let limit = app.config.ingress.request_timeout_ms.duration();
+    let routes = Router::new()
+        .route(
+            SUBMIT,
+            post(submit::submit).layer(middleware::from_fn(linger::linger)),
+        )
+        .route(TRANSACTION, get(status::transaction))
+        .route(SUBMISSION, get(status::submission))
+        .with_state(app)
+        .merge(ops::routes(ops));
+    frame(routes, limit)
+}
+
+/// What is the same around all routes: problem documents for unknown paths and methods, and
+/// [`observe`]. A request may take `limit`.
+fn frame(routes: Router, limit: Duration) -> Router {
+    routes
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(limit, observe::observe))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,23 @@
 //! The queues: one for each stage, in memory or on Redis Streams, behind one type.
 //!
 //! A job is at least once delivered and forgotten only when acknowledged. Losing every job costs
-//! latency, not data: the sweeper makes them again from the rows.
+//! latency, not data: the sweeper makes them again from the rows. Jobs are never compared: pushing
+//! one twice works on it twice, and the rows make the second time harmless.
+//!
+//! To read on: [`shell`] is a running pool (an apalis worker), [`feed`] its apalis backend, [`line`]
+//! what it exchanges with the tasks that do the input and output, which are in [`memory`] and
+//! [`redis`].
 
-use std::time::Duration;
+mod feed;
+mod line;
+mod memory;
+mod redis;
+mod shell;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{config, domain::time::Timestamp, outcome::Verdict, stage::Stage};
@@ -38,7 +50,9 @@ pub struct Depth {
     pub delayed: u64,
     /// Jobs set aside because they cannot be worked on.
     pub parked: u64,
-    /// When the oldest ready or in-flight job was enqueued.
+    /// When the oldest ready or in-flight job was put among the ready ones, by the clock of the queue
+    /// server. For a job that was delayed this is when it became due, not [`Job::enqueued_at`]: the
+    /// ready jobs are taken in this order, so whatever was pushed before it is gone.
     pub oldest: Option<Timestamp>,
 }
 
@@ -80,7 +94,27 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// A handle on all queues; cheap to clone.
 #[derive(Clone)]
-pub struct Queue {}
+pub struct Queue {
+    inner: Inner,
+    activity: Activity,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Memory(Arc<memory::Memory>),
+    Redis(Arc<redis::Redis>),
+}
+
+/// Counts the jobs this process has settled.
+#[derive(Clone)]
+struct Activity(Arc<watch::Sender<u64>>);
+
+impl Activity {
+    fn settled(&self, jobs: usize) {
+        self.0
+            .send_modify(|count| *count = count.wrapping_add(jobs as u64));
+    }
+}
 
 /// Opens the queues by URL: `memory:` or `redis://…`. A Redis that is away is not an error; the
 /// handle connects when it can and for ever tries again.
@@ -88,8 +122,18 @@ pub struct Queue {}
 /// # Errors
 /// The URL is of no known kind or cannot be read.
 pub async fn open(settings: &config::Queue) -> Result<Queue, QueueError> {
-    let _ = settings;
-    todo!("queue")
+    let activity = Activity(Arc::new(watch::Sender::new(0)));
+    let url = settings.url.reveal();
+    let inner = if url == "memory:" {
+        Inner::Memory(Arc::new(memory::Memory::new(settings, &activity)))
+    } else if url.starts_with("redis:") {
+        Inner::Redis(Arc::new(redis::Redis::open(settings, &activity)?))
+    } else {
+        return Err(QueueError::Settings(
+            "queue.url is neither memory: nor redis://…".to_owned(),
+        ));
+    };
+    Ok(Queue { inner, activity })
 }
 
 impl Queue {
@@ -99,8 +143,10 @@ impl Queue {
     /// The queue server is away, or the in-memory queue is full. Some of the jobs may have been
     /// queued; pushing them again is safe.
     pub async fn push(&self, stage: Stage, jobs: Vec<Job>) -> Result<(), QueueError> {
-        let _ = (stage, jobs);
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(memory) => memory.push(stage, jobs),
+            Inner::Redis(redis) => redis.push(stage, &jobs).await,
+        }
     }
 
     /// Puts jobs in a queue, each due after its delay, by the server's clock.
@@ -108,8 +154,10 @@ impl Queue {
     /// # Errors
     /// As [`Queue::push`].
     pub async fn push_delayed(&self, stage: Stage, jobs: Vec<(Duration, Job)>) -> Result<(), QueueError> {
-        let _ = (stage, jobs);
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(memory) => memory.push_delayed(stage, jobs),
+            Inner::Redis(redis) => redis.push_delayed(stage, &jobs).await,
+        }
     }
 
     /// The state of a queue, in constant time.
@@ -117,17 +165,22 @@ impl Queue {
     /// # Errors
     /// The queue server is away.
     pub async fn depth(&self, stage: Stage) -> Result<Depth, QueueError> {
-        let _ = stage;
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(memory) => Ok(memory.depth(stage)),
+            Inner::Redis(redis) => redis.depth(stage).await,
+        }
     }
 
-    /// The newest parked jobs of a queue with the reason of each, at most `limit`.
+    /// The newest parked jobs of a queue with the reason of each, at most `limit`. Of an entry that
+    /// could not be read as a job, what could be read is filled in.
     ///
     /// # Errors
     /// The queue server is away.
     pub async fn parked(&self, stage: Stage, limit: usize) -> Result<Vec<(Job, String)>, QueueError> {
-        let _ = (stage, limit);
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(memory) => Ok(memory.parked(stage, limit)),
+            Inner::Redis(redis) => redis.parked(stage, limit).await,
+        }
     }
 
     /// Asks the queue server for a sign of life.
@@ -135,19 +188,23 @@ impl Queue {
     /// # Errors
     /// It gives none.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(_) => Ok(()),
+            Inner::Redis(redis) => redis.ping().await,
+        }
     }
 
     /// A number that moves whenever this process acknowledges jobs, for tests that wait for
     /// quiescence.
     #[must_use]
-    pub fn activity(&self) -> tokio::sync::watch::Receiver<u64> {
-        todo!("queue")
+    pub fn activity(&self) -> watch::Receiver<u64> {
+        self.activity.0.subscribe()
     }
 
     /// Runs a pool of a stage until `stop`: then takes no more, lets running sets finish for up to
     /// `drain`, acknowledges them and hands every other taken job back at once. No error of the
-    /// queue server ends it.
+    /// queue server ends it. Dropping the future instead is a crash: nothing is handed back, and
+    /// the jobs move on when their lease runs out.
     pub async fn work<H: Handler>(
         &self,
         stage: Stage,
@@ -156,7 +213,16 @@ impl Queue {
         drain: Duration,
         handler: H,
     ) {
-        let _ = (stage, pool, stop, drain, handler);
-        todo!("queue")
+        match &self.inner {
+            Inner::Memory(memory) => {
+                let line = memory.start(stage, pool, &stop);
+                shell::run(stage.name(), line, pool, stop, drain, handler).await;
+            }
+            Inner::Redis(redis) => {
+                let (life, line) = redis.start(stage, pool, &stop);
+                shell::run(life.consumer(), line, pool, stop, drain, handler).await;
+                life.leave().await;
+            }
+        }
     }
 }

@@ -1,13 +1,69 @@
 //! The sweeper: pages by key through rows that are due and not moving, and enqueues them again.
+//!
+//! It is what makes a lost queue cost latency and no data. Two sweepers at once do the same work
+//! twice and nothing worse: jobs are idempotent and marks never move back.
 
+mod line;
+mod pages;
+mod plan;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use line::Line;
+use pages::Window;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config, queue::Queue, stage::Stage, store::Store};
+use crate::{
+    config::{self, Config},
+    domain::time::Timestamp,
+    queue::Queue,
+    stage::Stage,
+    store::Store,
+    telemetry::metrics,
+};
 
-/// Sweeps round after round until `stop`.
-pub async fn run(store: Store, queue: Queue, settings: config::Sweeper, stop: CancellationToken) {
-    let _ = (store, queue, settings, stop);
-    todo!("scheduler")
+/// A stage whose rounds fail is logged this often.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sweeps round after round until `stop`. Sales that wait because forwarding is switched off are left
+/// in peace.
+pub async fn run(store: Store, queue: Queue, config: Arc<Config>, stop: CancellationToken) {
+    let settings = &config.sweeper;
+    let now = Timestamp::now();
+    let mut lines: Vec<(Line, Option<Instant>)> = Stage::ALL
+        .into_iter()
+        .filter(|stage| *stage != Stage::Forwarding || config.forwarding.enabled)
+        .map(|stage| (Line::new(stage, now), None))
+        .collect();
+    let rounds = async {
+        loop {
+            tokio::time::sleep(settings.interval_ms.duration()).await;
+            for (line, logged_at) in &mut lines {
+                match line.round(&store, &queue, settings).await {
+                    Ok(0) => {}
+                    Ok(jobs) => {
+                        metrics::swept(line.stage, jobs);
+                        tracing::info!(stage = line.stage.name(), jobs, "enqueued again what stood still");
+                    }
+                    Err(error) => report(line.stage, &error, logged_at),
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = rounds => {}
+    }
+}
+
+fn report(stage: Stage, error: &SweepError, logged_at: &mut Option<Instant>) {
+    if logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
+        *logged_at = Some(Instant::now());
+        tracing::warn!(stage = stage.name(), %error, "a sweep was broken off; the next round goes on");
+    }
 }
 
 /// Jobs made again, by stage.
@@ -27,8 +83,31 @@ pub async fn rebuild(
     queue: &Queue,
     settings: &config::Sweeper,
 ) -> Result<Rebuilt, SweepError> {
-    let _ = (store, queue, settings);
-    todo!("scheduler")
+    let now = Timestamp::now();
+    let window = Window {
+        before: now,
+        mark_before: now,
+        limit: settings.page,
+    };
+    let mut rebuilt = Rebuilt::default();
+    for stage in Stage::ALL {
+        let mut jobs = 0;
+        let mut cursor = pages::start(store, stage).await?;
+        // Ends: each page starts behind the one before, and no row due after `now` is read.
+        loop {
+            let page = pages::read(store, stage, cursor, &window).await?;
+            cursor = page.end;
+            jobs += u64::try_from(page.jobs.len()).unwrap_or(u64::MAX);
+            if !page.jobs.is_empty() {
+                queue.push(stage, page.jobs).await?;
+            }
+            if !page.more {
+                break;
+            }
+        }
+        rebuilt.jobs.push((stage, jobs));
+    }
+    Ok(rebuilt)
 }
 
 /// A round could not be finished; the next one starts where it stood.

@@ -1,1 +1,195 @@
 //! The stand-in web application: keeps its own ledger and answers as it is told.
+//!
+//! It takes batches at [`BULK_PATH`] under the contract of `docs/webapp-contract.md`, gives every
+//! sale one effect however often it comes, and can be told at run time to fail in every way a web
+//! application fails. What it holds and how it answers can be read and set in process through
+//! [`SinkHandle`] and over HTTP under `/_control`, which asks for no token: bind it to loopback.
+
+mod abort;
+mod batch;
+mod ledger;
+pub mod mode;
+mod routes;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use self::{abort::AbortListener, ledger::Ledger, mode::Mode};
+
+pub use ledger::{Clash, Entry, Summary};
+
+/// Where batches are posted.
+pub const BULK_PATH: &str = "/api/transactions/bulk";
+
+/// Most sales a ledger may be told to hold: their sum, each at its largest, still fits exactly.
+pub const MOST_ENTRIES: usize = 9_000_000;
+
+/// How long the end waits for requests under way.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// Settings of the stand-in web application.
+#[derive(Clone, Debug)]
+pub struct SinkOptions {
+    /// The bearer token a batch must carry; none is asked for where `None`.
+    pub token: Option<String>,
+    /// How it answers at first.
+    pub mode: Mode,
+    /// How long a request hangs in the mode `hang`, at most.
+    pub hold: Duration,
+    /// Most sales held, capped at [`MOST_ENTRIES`]; about 500 bytes each. More are turned away, loudly.
+    pub max_entries: usize,
+    /// Most items in a batch.
+    pub max_items: usize,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+impl Default for SinkOptions {
+    fn default() -> Self {
+        Self {
+            token: None,
+            mode: Mode::OK,
+            hold: Duration::from_secs(120),
+            max_entries: 1_000_000,
+            max_items: 500,
+            max_body_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// A hold on the stand-in web application: its ledger, its mode. It outlives the server, so that a
+/// server that was stopped can be started again with the same ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct SinkHandle(Arc<Shared>);
+
+struct Shared {
+    options: SinkOptions,
+    mode: Mutex<Mode>,
+    ledger: Mutex<Ledger>,
+    /// Told after every request that was answered or counted.
+    changed: watch::Sender<()>,
+}
+
+/// What was waited for did not come true in time.
+#[derive(Debug, thiserror::Error)]
+#[error("not so within {waited:?}; the ledger says:\n{summary}")]
+pub struct NotInTime {
+    /// How long it was waited for.
+    pub waited: Duration,
+    /// The ledger at the end.
+    pub summary: Summary,
+}
+
+impl SinkHandle {
+    /// A web application with an empty ledger.
+    #[must_use]
+    pub fn new(options: SinkOptions) -> Self {
+        let ledger = Ledger::new(options.max_entries.min(MOST_ENTRIES));
+        Self(Arc::new(Shared {
+            mode: Mutex::new(options.mode),
+            ledger: Mutex::new(ledger),
+            changed: watch::Sender::new(()),
+            options,
+        }))
+    }
+
+    /// Answers the next requests as `mode` says.
+    pub fn set_mode(&self, mode: Mode) {
+        *locked(&self.0.mode) = mode;
+    }
+
+    /// How the next request will be answered.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        *locked(&self.0.mode)
+    }
+
+    /// The figures of the ledger now.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        locked(&self.0.ledger).summary().clone()
+    }
+
+    /// Every sale held, by the sender's id.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        locked(&self.0.ledger).page(i64::MIN, usize::MAX)
+    }
+
+    /// The sales that came under more than one id of the sender.
+    #[must_use]
+    pub fn clashes(&self) -> Vec<Clash> {
+        locked(&self.0.ledger).clashes().to_vec()
+    }
+
+    /// Forgets everything and answers `ok` again.
+    pub fn reset(&self) {
+        self.set_mode(Mode::OK);
+        *locked(&self.0.ledger) = Ledger::new(self.0.options.max_entries.min(MOST_ENTRIES));
+        self.0.changed.send_replace(());
+    }
+
+    /// Waits until the figures fulfil `condition`, looking again after every request.
+    ///
+    /// # Errors
+    /// They do not within `deadline`.
+    pub async fn wait_until(
+        &self,
+        mut condition: impl FnMut(&Summary) -> bool,
+        deadline: Duration,
+    ) -> Result<Summary, NotInTime> {
+        let mut changed = self.0.changed.subscribe();
+        let come_true = async {
+            loop {
+                changed.mark_unchanged();
+                let summary = self.summary();
+                if condition(&summary) || changed.changed().await.is_err() {
+                    return summary;
+                }
+            }
+        };
+        tokio::time::timeout(deadline, come_true)
+            .await
+            .map_err(|_| NotInTime {
+                waited: deadline,
+                summary: self.summary(),
+            })
+    }
+}
+
+/// Serves on `listener` until `stop`, then finishes the requests under way, for [`DRAIN`] at most.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(listener: TcpListener, sink: SinkHandle, stop: CancellationToken) -> io::Result<()> {
+    let router = routes::router(sink, stop.clone());
+    let serving = axum::serve(
+        AbortListener(listener),
+        router.into_make_service_with_connect_info::<abort::Abort>(),
+    )
+    .with_graceful_shutdown(stop.clone().cancelled_owned())
+    .into_future();
+    // A client that holds a connection open without a request must not hold up the end.
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = drained => Ok(()),
+    }
+}
+
+/// A lock whose data is sound even after a panic elsewhere: every change to it is one step.
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

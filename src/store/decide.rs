@@ -42,11 +42,11 @@ type Written<'a> = (i64, &'a str, Option<String>);
 impl Store {
     /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
     /// decision with a notice its notification row, all in one transaction. Ones decided before keep
-    /// their first decision.
+    /// their first decision, and ones given up stay so; the ids left alone are given back.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn decide(&self, decisions: &[Decision]) -> Result<(), StoreError> {
+    pub async fn decide(&self, decisions: &[Decision]) -> Result<Vec<i64>, StoreError> {
         let mut seen = HashSet::new();
         let mut decisions: Vec<&Decision> = decisions
             .iter()
@@ -66,7 +66,7 @@ impl Store {
             }
         }
         if decisions.is_empty() || retrying!(self, self.decide_all(&decisions))? {
-            return Ok(());
+            return Ok(Vec::new());
         }
         retrying!(self, self.decide_pending(&decisions))
     }
@@ -84,7 +84,8 @@ impl Store {
         Ok(true)
     }
 
-    async fn decide_pending(&self, decisions: &[&Decision]) -> Result<(), StoreError> {
+    /// Decides those still pending and gives the ids of the others.
+    async fn decide_pending(&self, decisions: &[&Decision]) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         let mut pending = HashSet::new();
         for decisions in self.pieces(decisions) {
@@ -93,14 +94,14 @@ impl Store {
                 pending.insert(row.cells().int()?);
             }
         }
-        let decisions: Vec<&Decision> = decisions
+        let (decisions, left_alone): (Vec<&Decision>, Vec<&Decision>) = decisions
             .iter()
             .copied()
-            .filter(|decision| pending.contains(&decision.id))
-            .collect();
+            .partition(|decision| pending.contains(&decision.id));
         self.mark_decided(&mut tx, &decisions).await?;
         self.insert_followers(&mut tx, &decisions).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(left_alone.iter().map(|decision| decision.id).collect())
     }
 
     /// Decides those that are still pending and tells how many there were.

@@ -31,12 +31,13 @@ const LOCK_UNPROCESSED: Sql = Sql {
 
 impl Store {
     /// Makes the rows and marks the submissions processed, in one transaction. Submissions that
-    /// are processed already, or given up, are left alone.
+    /// are processed already, or given up, are left alone; their ids are given back, because the rows
+    /// named for them were not made.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when another worker made one of the rows meanwhile: look the existing
     /// ones up again and come back. Nothing was changed then.
-    pub async fn record_validated(&self, set: &[Validated]) -> Result<(), StoreError> {
+    pub async fn record_validated(&self, set: &[Validated]) -> Result<Vec<i64>, StoreError> {
         let mut seen = HashSet::new();
         let mut set: Vec<&Validated> = set
             .iter()
@@ -56,11 +57,11 @@ impl Store {
             transaction_row::write(row)?;
         }
         if set.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let recorded = retrying!(self, self.record(&set)).map_err(exists_transaction)?;
         if recorded {
-            return Ok(());
+            return Ok(Vec::new());
         }
         retrying!(self, self.record_unprocessed(&set)).map_err(exists_transaction)
     }
@@ -78,7 +79,8 @@ impl Store {
         Ok(true)
     }
 
-    async fn record_unprocessed(&self, set: &[&Validated]) -> Result<(), StoreError> {
+    /// Records those still to be processed and gives the ids of the others.
+    async fn record_unprocessed(&self, set: &[&Validated]) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         let mut unprocessed = HashSet::new();
         for set in self.pieces(set) {
@@ -87,14 +89,14 @@ impl Store {
                 unprocessed.insert(row.cells().int()?);
             }
         }
-        let set: Vec<&Validated> = set
+        let (set, left_alone): (Vec<&Validated>, Vec<&Validated>) = set
             .iter()
             .copied()
-            .filter(|validated| unprocessed.contains(&validated.submission_id))
-            .collect();
+            .partition(|validated| unprocessed.contains(&validated.submission_id));
         self.mark_processed(&mut tx, &set).await?;
         self.insert_rows(&mut tx, &set).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(left_alone.iter().map(|validated| validated.submission_id).collect())
     }
 
     /// Marks those that are still to be processed and tells how many there were.

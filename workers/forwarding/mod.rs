@@ -1,13 +1,298 @@
-//! forwarding
+//! Forwarding: claims due sales, posts them in batches, and writes down how each one ended.
+//!
+//! The life of a sale here:
+//! 1. it is claimed: the attempt is counted and the sale is not due again before the claim ends,
+//!    committed before anything is sent;
+//! 2. it travels in a batch; a batch that is refused is halved until the sale that is refused stands
+//!    alone, so that one bad sale never holds back the others;
+//! 3. its end is committed: forwarded, due again later, or a dead letter.
+//!
+//! A worker that dies in between leaves a claim that runs out; the sale is then sent again with the
+//! same ids, and the web application tells a repeat by them. Nothing is sent that could outlast its
+//! claim, so no two workers ever send the same sale at the same time.
+//!
+//! A job whose sale was not claimed is done: either the sale has ended, or another worker holds the
+//! claim and settles it, or it is due later, when the delayed job of its last attempt (or, if that
+//! was lost, the sweeper) comes for it.
 
-use super::Ctx;
-use crate::{outcome::Outcome, queue::Job, store::StoreError};
+mod answer;
+mod batches;
+mod breaker;
+mod ends;
+mod webapp;
 
-/// The client and the breaker towards the web application.
-#[derive(Clone)]
-pub struct WebApp {}
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use answer::Ruling;
+use batches::{Batch, Parcel};
+use ends::{End, Ended};
+use futures::{StreamExt, stream};
+
+pub use webapp::WebApp;
+
+use super::{
+    Ctx,
+    schedule::{Budget, Schedule},
+};
+use crate::{
+    domain::{
+        forward::{Envelope, Item},
+        sale::Transaction,
+        time::Timestamp,
+        work::AuditEvent,
+    },
+    outcome::{Outcome, Verdict},
+    queue::Job,
+    stage::Stage,
+    store::{Claim, ForwardItem, Settled, StoreError},
+    telemetry::metrics,
+};
 
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
-    let _ = (ctx, jobs);
-    todo!("workers")
+    if !ctx.config.forwarding.enabled {
+        // The sale stays due in the record, where it costs nothing; the sweeper brings it back as
+        // soon as forwarding is switched on.
+        return Ok(Outcome {
+            verdicts: vec![Verdict::Done; jobs.len()],
+            next: Vec::new(),
+        });
+    }
+    let claim = claim(ctx, jobs).await?;
+    let mut run = Run::new(ctx, jobs, claim.token);
+    run.work_off(claim.items).await?;
+    Ok(Outcome {
+        verdicts: (jobs.iter())
+            .map(|job| run.verdicts.remove(&job.key).unwrap_or(Verdict::Done))
+            .collect(),
+        next: run.next,
+    })
+}
+
+/// Gives up a sale whose job was set aside. The claim is taken as of the time when every claim of a
+/// worker that lives has run out, for the one that holds it now is the one the sale has killed.
+pub(super) async fn bury(ctx: &Ctx, id: i64, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+    let hold = ctx.config.forwarding.claim_ms.duration();
+    let claim = ctx
+        .store
+        .claim_forwards(&[id], Vec::new(), now.plus(hold), hold)
+        .await?;
+    if claim.items.is_empty() {
+        return Ok(());
+    }
+    let end = Settled::Dead {
+        id,
+        at: now,
+        code: super::PARKED,
+        detail: reason.to_owned(),
+    };
+    ctx.store.settle_forwards(claim.token, &[end]).await?;
+    Ok(())
+}
+
+async fn claim(ctx: &Ctx, jobs: &[Job]) -> Result<Claim, StoreError> {
+    let mut seen = HashSet::new();
+    let (mut ids, mut rows) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for job in jobs.iter().filter(|job| seen.insert(job.key)) {
+        ids.push(job.key);
+        // A copy that waited for a second attempt may be out of date: the sale may be voided since.
+        if job.attempt == 0 {
+            rows.extend(Transaction::decode(&job.body).filter(|row| row.id == job.key));
+        }
+    }
+    let hold = ctx.config.forwarding.claim_ms.duration();
+    ctx.store.claim_forwards(&ids, rows, Timestamp::now(), hold).await
+}
+
+/// One set under way.
+struct Run<'a> {
+    ctx: &'a Ctx,
+    token: i64,
+    jobs: HashMap<i64, &'a Job>,
+    budget: Budget,
+    schedule: Schedule,
+    verdicts: HashMap<i64, Verdict>,
+    next: Vec<(Stage, Job)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(ctx: &'a Ctx, jobs: &'a [Job], token: i64) -> Self {
+        let settings = &ctx.config.forwarding;
+        let pool = ctx.config.pool(Stage::Forwarding);
+        let limit = (settings.claim_ms.duration()).min(pool.timeout_ms.duration());
+        Self {
+            ctx,
+            token,
+            jobs: jobs.iter().map(|job| (job.key, job)).collect(),
+            budget: Budget::new(limit, settings.timeout_ms.duration()),
+            schedule: Schedule {
+                min: settings.retry_min_ms.duration(),
+                max: settings.retry_max_ms.duration(),
+                max_attempts: settings.max_attempts,
+            },
+            verdicts: HashMap::new(),
+            next: Vec::new(),
+        }
+    }
+
+    /// Sends what was claimed, several batches at a time, and commits the ends as they come.
+    async fn work_off(&mut self, items: Vec<ForwardItem>) -> Result<(), StoreError> {
+        let settings = &self.ctx.config.forwarding;
+        let terminals = self
+            .ctx
+            .directory
+            .terminals(items.iter().map(|item| item.row.terminal_id))
+            .await?;
+        let mut parcels = Vec::with_capacity(items.len());
+        let mut unwritable = Vec::new();
+        for claimed in items {
+            let from = terminals.get(&claimed.row.terminal_id).map(AsRef::as_ref);
+            match Item::new(&claimed.row, from) {
+                Ok(item) => parcels.push(Parcel { item, claimed }),
+                Err(error) => unwritable.push(Ended {
+                    claimed,
+                    end: End::Dead {
+                        code: "record_damaged",
+                        detail: error.to_string(),
+                    },
+                }),
+            }
+        }
+        self.settle(unwritable).await?;
+        let sender = Sender {
+            ctx: self.ctx,
+            budget: self.budget,
+            jobs: &self.jobs.clone(),
+        };
+        let parallel = settings.parallel.max(1);
+        let mut ends = stream::iter(batches::build(parcels, settings.batch_size))
+            .map(|batch| sender.deliver(batch))
+            .buffer_unordered(parallel)
+            .ready_chunks(parallel);
+        while let Some(ended) = ends.next().await {
+            self.settle(ended.into_iter().flatten().collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits ends and keeps what follows from them.
+    async fn settle(&mut self, ended: Vec<Ended>) -> Result<(), StoreError> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        let mut settled = Vec::with_capacity(ended.len());
+        let mut events = Vec::new();
+        for Ended { claimed, end } in ended {
+            let (tenant_id, id) = (claimed.row.tenant_id, claimed.row.id);
+            let returns = self.jobs.get(&id).map_or(0, |job| job.attempt);
+            let (settle, verdict) = end.settle(id, claimed.attempt, returns, now, &self.schedule);
+            if let Some(state) = ends::state(&settle) {
+                events.extend(AuditEvent::delivered(tenant_id, id, state, now));
+            }
+            self.verdicts.insert(id, verdict);
+            settled.push(settle);
+        }
+        let overtaken = self.ctx.store.settle_forwards(self.token, &settled).await?;
+        if overtaken > 0 {
+            // Which ones is not known here, so no event is made of a state that may not be in the
+            // record: the sweeper makes them from the rows.
+            tracing::warn!(sales = overtaken, "claims ran out before the sales were settled");
+            return Ok(());
+        }
+        for event in events {
+            let job = self.jobs.get(&event.transaction_id);
+            let request_id = job.map_or("", |job| job.request_id.as_str());
+            self.next
+                .push((Stage::Audit, super::audit_job(&event, request_id, now)));
+        }
+        Ok(())
+    }
+}
+
+/// What the batches of a set share while they are sent side by side.
+struct Sender<'a> {
+    ctx: &'a Ctx,
+    budget: Budget,
+    jobs: &'a HashMap<i64, &'a Job>,
+}
+
+impl Sender<'_> {
+    /// Sends a batch, and halves of it where it is refused; at most two POSTs a sale.
+    async fn deliver(&self, batch: Batch) -> Vec<Ended> {
+        let mut ended = Vec::with_capacity(batch.parcels.len());
+        let mut open = vec![batch];
+        while let Some(part) = open.pop() {
+            match self.attempt(&part).await {
+                Attempt::Judged {
+                    ruling: Ruling::Refused { .. },
+                    ..
+                } if part.parcels.len() > 1 => {
+                    let (first, second) = part.halves();
+                    open.extend([second, first]);
+                }
+                attempt => ended.extend(ends::of(part, attempt)),
+            }
+        }
+        ended
+    }
+
+    async fn attempt(&self, batch: &Batch) -> Attempt {
+        if !self.budget.left() {
+            return Attempt::NotReached;
+        }
+        let Some(permit) = self.ctx.webapp.breaker.permit() else {
+            return Attempt::BreakerOpen {
+                open: self.ctx.config.forwarding.breaker_open_ms.duration(),
+            };
+        };
+        let items: Vec<&Item> = batch.parcels.iter().map(|parcel| &parcel.item).collect();
+        let requests = self.requests_of(&items);
+        let envelope = match Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now()) {
+            Ok(envelope) => envelope,
+            Err(error) => return Attempt::Unwritable(error.to_string()),
+        };
+        let started = Instant::now();
+        let first = requests.first().copied().unwrap_or_default();
+        let ruling = self.ctx.webapp.post(permit, &envelope, first).await;
+        metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
+        tracing::info!(
+            batch_id = envelope.batch_id,
+            tenant_id = batch.tenant_id,
+            sales = items.len(),
+            outcome = ruling.outcome(),
+            took_ms = started.elapsed().as_millis(),
+            request_ids = requests.join(","),
+            "batch sent"
+        );
+        Attempt::Judged {
+            batch_id: envelope.batch_id,
+            ruling,
+        }
+    }
+
+    /// The requests that brought the sales in, each once, in the order of the batch.
+    fn requests_of(&self, items: &[&Item]) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        items
+            .iter()
+            .filter_map(|item| self.jobs.get(&item.id()))
+            .map(|job| job.request_id.as_str())
+            .filter(|request| !request.is_empty() && seen.insert(*request))
+            .collect()
+    }
+}
+
+/// What came of sending a batch.
+enum Attempt {
+    /// There was no time left to send it within its claim.
+    NotReached,
+    /// The breaker is open.
+    BreakerOpen { open: Duration },
+    /// It cannot be written as JSON.
+    Unwritable(String),
+    /// It was sent.
+    Judged { batch_id: String, ruling: Ruling },
 }

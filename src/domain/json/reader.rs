@@ -1,0 +1,327 @@
+//! The recursive descent behind [`super::parse`]: one pass, strings borrowed where they hold no escape.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
+
+use super::{Duplicates, JsonError, Limits, MAX_DEPTH, Node, Problem};
+
+/// Objects up to this many members are searched member by member; larger ones get an index, so that
+/// looking for duplicates stays linear in the body.
+const INDEX_FROM: usize = 16;
+
+/// Characters of a repeated member's name that the error shows.
+const SHOWN_NAME: usize = 64;
+
+type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    depth_left: usize,
+    nodes_left: usize,
+    duplicates: Duplicates,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, limits: &Limits) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            depth_left: limits.depth.min(MAX_DEPTH),
+            nodes_left: limits.nodes,
+            duplicates: limits.duplicates,
+        }
+    }
+
+    pub(super) fn document(mut self) -> Result<Node<'a>, JsonError> {
+        self.skip_blanks();
+        let node = self.value()?;
+        self.skip_blanks();
+        match self.peek() {
+            None => Ok(node),
+            Some(_) => Err(self.malformed("text after the document")),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn malformed(&self, why: &'static str) -> JsonError {
+        self.error(Problem::Malformed(why))
+    }
+
+    const fn error(&self, problem: Problem) -> JsonError {
+        JsonError {
+            problem,
+            offset: self.at,
+        }
+    }
+
+    fn value(&mut self) -> Result<Node<'a>, JsonError> {
+        self.nodes_left = match self.nodes_left.checked_sub(1) {
+            Some(left) => left,
+            None => return Err(self.error(Problem::TooMany)),
+        };
+        match self.peek() {
+            Some(b'"') => self.string().map(Node::String),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'{') => self.nested(Self::object),
+            Some(b'[') => self.nested(Self::array),
+            Some(b't') => self.word("true", Node::Bool(true)),
+            Some(b'f') => self.word("false", Node::Bool(false)),
+            Some(b'n') => self.word("null", Node::Null),
+            Some(_) => Err(self.malformed("a value is expected")),
+            None => Err(self.malformed("the text ends where a value is expected")),
+        }
+    }
+
+    fn word(&mut self, word: &'static str, node: Node<'a>) -> Result<Node<'a>, JsonError> {
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
+            return Err(self.malformed("a value is expected"));
+        }
+        self.at = end;
+        Ok(node)
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Node<'a>, JsonError>) -> Result<Node<'a>, JsonError> {
+        self.depth_left = match self.depth_left.checked_sub(1) {
+            Some(left) => left,
+            None => return Err(self.error(Problem::TooDeep)),
+        };
+        self.at += 1;
+        self.skip_blanks();
+        let node = read(self)?;
+        self.depth_left += 1;
+        Ok(node)
+    }
+
+    fn array(&mut self) -> Result<Node<'a>, JsonError> {
+        let mut items = Vec::new();
+        if self.eat(b']') {
+            return Ok(Node::Array(items));
+        }
+        loop {
+            items.push(self.value()?);
+            self.skip_blanks();
+            if self.eat(b']') {
+                return Ok(Node::Array(items));
+            }
+            if !self.eat(b',') {
+                return Err(self.malformed("',' or ']' is expected"));
+            }
+            self.skip_blanks();
+        }
+    }
+
+    fn object(&mut self) -> Result<Node<'a>, JsonError> {
+        let mut members = Vec::new();
+        let mut index = HashMap::new();
+        if self.eat(b'}') {
+            return Ok(Node::Object(members));
+        }
+        loop {
+            let start = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.malformed("a member name is expected"));
+            }
+            let name = self.string()?;
+            self.skip_blanks();
+            if !self.eat(b':') {
+                return Err(self.malformed("':' is expected"));
+            }
+            self.skip_blanks();
+            let earlier = find_or_note(&members, &mut index, &name);
+            if earlier.is_some() && self.duplicates == Duplicates::Refuse {
+                let name = name.chars().take(SHOWN_NAME).collect();
+                return Err(JsonError {
+                    problem: Problem::Duplicate { name },
+                    offset: start,
+                });
+            }
+            let value = self.value()?;
+            match earlier.and_then(|position| members.get_mut(position)) {
+                Some((_, before)) => *before = value,
+                None => members.push((name, value)),
+            }
+            self.skip_blanks();
+            if self.eat(b'}') {
+                return Ok(Node::Object(members));
+            }
+            if !self.eat(b',') {
+                return Err(self.malformed("',' or '}' is expected"));
+            }
+            self.skip_blanks();
+        }
+    }
+
+    fn number(&mut self) -> Result<Node<'a>, JsonError> {
+        let start = self.at;
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Node::Number(self.slice(start, self.at)))
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start {
+            Err(self.malformed("a digit is expected"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The text between two positions that both stand on ASCII characters or the end.
+    fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.at += 1;
+        let mut unescaped: Option<String> = None;
+        loop {
+            let start = self.at;
+            let rest = self.bytes.get(start..).unwrap_or_default();
+            let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
+            let Some(length) = plain else {
+                self.at = self.bytes.len();
+                return Err(self.malformed("a string has no end"));
+            };
+            self.at += length;
+            let piece = self.slice(start, self.at);
+            if self.eat(b'"') {
+                return Ok(match unescaped {
+                    None => Cow::Borrowed(piece),
+                    Some(mut whole) => {
+                        whole.push_str(piece);
+                        Cow::Owned(whole)
+                    }
+                });
+            }
+            if !self.eat(b'\\') {
+                return Err(self.malformed("a control character in a string must be escaped"));
+            }
+            let whole = unescaped.get_or_insert_with(String::new);
+            whole.push_str(piece);
+            whole.push(self.escape()?);
+        }
+    }
+
+    /// The character that an escape stands for; the backslash is read already.
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let plain = match self.peek() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(self.malformed("unknown escape")),
+        };
+        self.at += 1;
+        Ok(plain)
+    }
+
+    /// `uXXXX`, or a pair of surrogates `uXXXX\uXXXX`.
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        self.at += 1;
+        let first = self.hex4()?;
+        let code = match first {
+            0xd800..=0xdbff => {
+                let second = if self.eat(b'\\') && self.eat(b'u') {
+                    self.hex4()?
+                } else {
+                    0
+                };
+                if !(0xdc00..=0xdfff).contains(&second) {
+                    return Err(self.malformed("a lone surrogate"));
+                }
+                0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+            }
+            other => other,
+        };
+        char::from_u32(code).ok_or_else(|| self.malformed("a lone surrogate"))
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let digits = self.bytes.get(self.at..self.at + 4).unwrap_or_default();
+        let value = digits.iter().try_fold(0, |sum, byte| {
+            char::from(*byte).to_digit(16).map(|digit| sum * 16 + digit)
+        });
+        match value {
+            Some(value) if digits.len() == 4 => {
+                self.at += 4;
+                Ok(value)
+            }
+            _ => Err(self.malformed("four hex digits are expected")),
+        }
+    }
+}
+
+/// Where a member of this name stands already. Beyond [`INDEX_FROM`] members an index answers, filled
+/// when first needed; a name it does not know is noted as the member to come.
+#[expect(
+    clippy::ptr_arg,
+    reason = "the index keeps the name, which copies nothing when it is borrowed"
+)]
+fn find_or_note<'a>(
+    members: &Members<'a>,
+    index: &mut HashMap<Cow<'a, str>, usize>,
+    name: &Cow<'a, str>,
+) -> Option<usize> {
+    if members.len() < INDEX_FROM {
+        return members.iter().position(|(known, _)| known == name);
+    }
+    if index.is_empty() {
+        index.extend(
+            members
+                .iter()
+                .enumerate()
+                .map(|(position, (known, _))| (known.clone(), position)),
+        );
+    }
+    match index.entry(name.clone()) {
+        Entry::Occupied(known) => Some(*known.get()),
+        Entry::Vacant(place) => {
+            place.insert(members.len());
+            None
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Every error an HTTP client can meet: status, stable code, title and advice, one row each.
+//!
+//! Handlers return an [`Error`]; [`super::observe`] renders it as a problem document (RFC 9457) when
+//! it knows the request id. Texts here are for vendors and operators of tills: nothing internal.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::domain::{
+    json,
+    payload::{FieldError, Refusal},
+    time::Timestamp,
+};
+
+/// Longest piece of a client's own text that is repeated in an answer, in characters.
+const ECHO_CHARS: usize = 64;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    /// No such route, or nothing the caller may see under that id.
+    NotFound,
+    /// The route exists, the method does not.
+    MethodNotAllowed,
+    /// The body is larger than the limit, announced or found while reading.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// `Content-Type` is not `application/json`.
+    UnsupportedMediaType,
+    /// `Content-Encoding` is not `identity`.
+    UnsupportedEncoding,
+    /// The body did not arrive within the time of the request.
+    BodyLate,
+    /// The connection ended before the body did.
+    BodyBroken,
+    /// No token, or none that is good: the same answer for every reason.
+    Unauthenticated,
+    /// The token may not do this.
+    AbilityMissing {
+        /// What it lacks.
+        ability: &'static str,
+    },
+    /// The token is good but belongs to no terminal.
+    TerminalRequired,
+    /// The terminal or its tenant is switched off, revoked or expired.
+    TerminalInactive,
+    /// Too much work waits.
+    Overloaded {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The record cannot be reached; whether the submission was kept is not known.
+    StoreUnavailable {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The time of the request was over before the answer was there; the outcome is not known.
+    AnswerLate {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// Not JSON, a member twice, or past a limit of the JSON text.
+    Json(json::JsonError),
+    /// More transactions than a batch may hold.
+    TooManyTransactions {
+        /// How many were sent.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Members missing, or of the wrong type or form.
+    Fields(Vec<FieldError>),
+    /// A checksum does not fit its content.
+    Checksum(Vec<FieldError>),
+    /// `terminal_id` is not the token's terminal.
+    TerminalMismatch,
+    /// `tenant_id` is not the terminal's tenant.
+    TenantMismatch,
+    /// A `hardware_id` is not the terminal's serial number.
+    HardwareMismatch(Vec<FieldError>),
+    /// The submission uuid was used for other content.
+    SubmissionConflict {
+        /// When the first content was accepted.
+        accepted_at: Timestamp,
+    },
+    /// A defect of the ingress; the log has the rest.
+    Internal,
+}
+
+impl Error {
+    /// The refusal of a body, with at most `most` errors named.
+    pub(super) fn refused(refusal: Refusal, most: usize) -> Self {
+        match refusal {
+            Refusal::Json(error) => Error::Json(error),
+            Refusal::TooMany { count, limit } => Error::TooManyTransactions { count, limit },
+            Refusal::Fields(mut errors) => {
+                errors.truncate(most);
+                Error::Fields(errors)
+            }
+            Refusal::Checksum(levels) => Error::Checksum(
+                levels
+                    .into_iter()
+                    .take(most)
+                    .map(|level| FieldError {
+                        pointer: level.pointer,
+                        code: "mismatch",
+                        message: "does not match the content under any version of the checksum rule"
+                            .to_owned(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The row of this error: status, stable code, title.
+    pub(super) const fn row(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Error::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
+            Error::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
+            Error::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Error::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Unsupported media type",
+            ),
+            Error::UnsupportedEncoding => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_content_encoding",
+                "Unsupported content encoding",
+            ),
+            Error::BodyLate => (S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
+            Error::BodyBroken => (S::BAD_REQUEST, "body_incomplete", "Body incomplete"),
+            Error::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
+            Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
+            Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
+            Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
+            Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
+            Error::StoreUnavailable { .. } => {
+                (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
+            }
+            Error::AnswerLate { .. } => (S::SERVICE_UNAVAILABLE, "answer_late", "Answer late"),
+            Error::Json(error) => match error.problem {
+                json::Problem::Malformed(_) => (S::BAD_REQUEST, "malformed_json", "Malformed JSON"),
+                json::Problem::Duplicate { .. } => (S::BAD_REQUEST, "duplicate_member", "Duplicate member"),
+                json::Problem::TooDeep => (S::BAD_REQUEST, "json_too_deep", "JSON nested too deeply"),
+                json::Problem::TooMany => (S::BAD_REQUEST, "json_too_many_values", "Too many JSON values"),
+            },
+            Error::TooManyTransactions { .. } => (
+                S::PAYLOAD_TOO_LARGE,
+                "too_many_transactions",
+                "Too many transactions",
+            ),
+            Error::Fields(_) => (S::UNPROCESSABLE_ENTITY, "invalid_fields", "Invalid fields"),
+            Error::Checksum(_) => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch", "Checksum mismatch"),
+            Error::TerminalMismatch => (S::FORBIDDEN, "terminal_mismatch", "Not this token's terminal"),
+            Error::TenantMismatch => (S::FORBIDDEN, "tenant_mismatch", "Not this terminal's tenant"),
+            Error::HardwareMismatch(_) => (S::FORBIDDEN, "hardware_mismatch", "Not this terminal's hardware"),
+            Error::SubmissionConflict { .. } => (S::CONFLICT, "submission_conflict", "Submission conflict"),
+            Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    /// What happened and what to do, for a person.
+    pub(super) fn detail(&self) -> String {
+        let fixed = match self {
+            Error::NotFound => "There is nothing here that this token may see.",
+            Error::MethodNotAllowed => "This address does not know the method; see the Allow header.",
+            Error::BodyTooLarge { limit } => return format!("The body is larger than {limit} bytes."),
+            Error::UnsupportedMediaType => "Send the body as Content-Type: application/json.",
+            Error::UnsupportedEncoding => "Send the body without compression.",
+            Error::BodyLate => "The body did not arrive in time. Nothing was kept; send it again.",
+            Error::BodyBroken => "The body ended early. Nothing was kept; send it again.",
+            Error::Unauthenticated => "Send a valid token as Authorization: Bearer.",
+            Error::AbilityMissing { ability } => {
+                return format!("The token does not carry the ability {ability}.");
+            }
+            Error::TerminalRequired => "The token belongs to no terminal.",
+            Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
+            Error::Overloaded { .. } => {
+                "Too much work waits. Nothing was kept; send the same request again later."
+            }
+            Error::StoreUnavailable { .. } | Error::AnswerLate { .. } => {
+                "The outcome is not known. Send the same request again later: it is never counted twice."
+            }
+            Error::Json(error) => return json_detail(error),
+            Error::TooManyTransactions { count, limit } => {
+                return format!("{count} transactions were sent; a batch holds at most {limit}.");
+            }
+            Error::Fields(_) => "Members are missing, or of the wrong type or form.",
+            Error::Checksum(_) => "A payload_checksum does not fit the content it was sent with.",
+            Error::TerminalMismatch => "terminal_id is not the terminal this token belongs to.",
+            Error::TenantMismatch => "tenant_id is not the tenant of the terminal this token belongs to.",
+            Error::HardwareMismatch(_) => "hardware_id is not the serial number of this token's terminal.",
+            Error::SubmissionConflict { accepted_at } => {
+                return format!(
+                    "This submission_uuid was accepted at {accepted_at} with other content, which stands. \
+                     Use a new uuid for new content."
+                );
+            }
+            Error::Internal => "The request could not be handled. Quote the request id when you report it.",
+        };
+        fixed.to_owned()
+    }
+
+    /// The members it is about, by JSON pointer.
+    pub(super) fn members(&self) -> Vec<FieldError> {
+        let one = |pointer: &str, code, message: &str| {
+            vec![FieldError {
+                pointer: pointer.to_owned(),
+                code,
+                message: message.to_owned(),
+            }]
+        };
+        match self {
+            Error::Fields(errors) | Error::Checksum(errors) | Error::HardwareMismatch(errors) => {
+                errors.clone()
+            }
+            Error::TerminalMismatch => one("/terminal_id", "mismatch", "must be the token's terminal"),
+            Error::TenantMismatch => one("/tenant_id", "mismatch", "must be the terminal's tenant"),
+            Error::TooManyTransactions { .. } => one("/transactions", "too_many", "split the batch"),
+            Error::SubmissionConflict { .. } => {
+                one("/submission_uuid", "conflict", "was used for other content")
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Seconds after which the same request may succeed, where waiting helps.
+    pub(super) const fn retry_after(&self) -> Option<u64> {
+        match self {
+            Error::Overloaded { retry_after }
+            | Error::StoreUnavailable { retry_after }
+            | Error::AnswerLate { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+fn json_detail(error: &json::JsonError) -> String {
+    let offset = error.offset;
+    match &error.problem {
+        json::Problem::Malformed(what) => format!("Malformed JSON at byte {offset}: {what}."),
+        json::Problem::Duplicate { name } => {
+            let name: String = name.chars().take(ECHO_CHARS).collect();
+            format!("The member {name:?} comes a second time in one object, at byte {offset}.")
+        }
+        json::Problem::TooDeep => format!("Arrays and objects are nested too deeply at byte {offset}."),
+        json::Problem::TooMany => {
+            format!("The body holds too many values; the limit is passed at byte {offset}.")
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    /// The bare status with the error attached; the document is rendered where the request id is known.
+    fn into_response(self) -> Response {
+        let mut response = self.row().0.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::domain::{
+        checksum::Mismatch,
+        json::{JsonError, Problem},
+    };
+
+    fn json(problem: Problem) -> Error {
+        Error::Json(JsonError { problem, offset: 7 })
+    }
+
+    /// One of each; the match makes the compiler ask for a new one here.
+    fn every_error() -> Vec<Error> {
+        let field = || {
+            vec![FieldError {
+                pointer: "/a".to_owned(),
+                code: "required",
+                message: "is missing".to_owned(),
+            }]
+        };
+        vec![
+            Error::NotFound,
+            Error::MethodNotAllowed,
+            Error::BodyTooLarge { limit: 9 },
+            Error::UnsupportedMediaType,
+            Error::UnsupportedEncoding,
+            Error::BodyLate,
+            Error::BodyBroken,
+            Error::Unauthenticated,
+            Error::AbilityMissing { ability: "a:b" },
+            Error::TerminalRequired,
+            Error::TerminalInactive,
+            Error::Overloaded { retry_after: 1 },
+            Error::StoreUnavailable { retry_after: 1 },
+            Error::AnswerLate { retry_after: 1 },
+            json(Problem::Malformed("x")),
+            json(Problem::Duplicate {
+                name: "x".repeat(500),
+            }),
+            json(Problem::TooDeep),
+            json(Problem::TooMany),
+            Error::TooManyTransactions { count: 2, limit: 1 },
+            Error::Fields(field()),
+            Error::Checksum(field()),
+            Error::TerminalMismatch,
+            Error::TenantMismatch,
+            Error::HardwareMismatch(field()),
+            Error::SubmissionConflict {
+                accepted_at: Timestamp::from_micros(0),
+            },
+            Error::Internal,
+        ]
+    }
+
+    #[test]
+    fn codes_are_stable_words_and_used_once() {
+        let mut seen = HashSet::new();
+        for error in every_error() {
+            let (status, code, title) = error.row();
+            assert!(seen.insert(code), "{code} is used twice");
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{code}"
+            );
+            assert!(status.is_client_error() || status.is_server_error());
+            assert!(!title.is_empty());
+            assert!(
+                error.detail().len() < 300,
+                "{code} repeats too much of what was sent"
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_to_wait_is_told_how_long() {
+        for error in every_error() {
+            let (status, code, _) = error.row();
+            let waits = status == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(error.retry_after().is_some(), waits, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_body_names_at_most_the_bound_of_members() {
+        let mismatches = (0..9).map(|n| Mismatch {
+            pointer: format!("/transactions/{n}/payload_checksum"),
+        });
+        let error = Error::refused(Refusal::Checksum(mismatches.collect()), 3);
+        assert_eq!(error.row().1, "checksum_mismatch");
+        assert_eq!(error.members().len(), 3);
+        assert_eq!(error.members()[2].pointer, "/transactions/2/payload_checksum");
+    }
+}

@@ -1,0 +1,63 @@
+//! Reading on after a refusal. A request is refused as early as it can be, often before its body is
+//! read; closing the connection then would reset it under a client that still writes, and the client
+//! would see a broken connection instead of the reason.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use futures::{StreamExt, stream};
+use http::header;
+
+/// How long a refused client may take to send the rest of its body.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Most bytes of a refused body that are read and thrown away.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// The layer: holds a refusal back until the client has sent what it was sending.
+pub(super) async fn linger(request: Request, next: Next) -> Response {
+    // A client that asks before it sends needs no lingering: it gets the refusal instead of the body.
+    if request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let unread = Arc::new(Mutex::new(body.into_data_stream()));
+    let handed_on = Body::from_stream(pieces(Arc::clone(&unread)));
+    let response = next.run(Request::from_parts(parts, handed_on)).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let rest = discard(pieces(unread));
+        if tokio::time::timeout(LONGEST, rest).await.is_err() {
+            tracing::debug!("a refused client goes on sending; it may not see why it was refused");
+        }
+    }
+    response
+}
+
+/// The rest of a body, for whoever reads it next.
+fn pieces(
+    body: Arc<Mutex<BodyDataStream>>,
+) -> impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item> + Send {
+    stream::poll_fn(move |context| {
+        let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.poll_next_unpin(context)
+    })
+}
+
+async fn discard(rest: impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item>) {
+    let mut rest = std::pin::pin!(rest);
+    let mut bytes = 0_usize;
+    while bytes < MOST_BYTES {
+        match rest.next().await {
+            Some(Ok(piece)) => bytes = bytes.saturating_add(piece.len()),
+            Some(Err(_)) | None => return,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Around every request: its id, its span, its deadline, its metric, its log line, and the headers
+//! that every answer carries. Also where an error gets its document and a panic becomes a 500.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tracing::Instrument;
+
+use super::{deadline::Deadline, error::Error, ops, problem, request_id, request_id::RequestId};
+use crate::telemetry::metrics;
+
+const NOSNIFF: (HeaderName, HeaderValue) = (
+    header::X_CONTENT_TYPE_OPTIONS,
+    HeaderValue::from_static("nosniff"),
+);
+const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The layer. Its state is how long a request may take.
+pub(super) async fn observe(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = RequestId::of(request.headers());
+    let method = method_label(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let span = tracing::info_span!(
+        "request",
+        method,
+        route,
+        request_id = request_id.as_str(),
+        terminal = tracing::field::Empty
+    );
+    request.extensions_mut().insert(request_id.clone());
+    request.extensions_mut().insert(Deadline::after(limit));
+
+    let answer = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let mut response = answer.unwrap_or_else(|_| Error::Internal.into_response());
+    let error = response.extensions_mut().remove::<Arc<Error>>();
+    if let Some(error) = &error {
+        response = problem::render(error, &request_id);
+    }
+    finish(response.headers_mut(), &request_id);
+
+    let took = started.elapsed();
+    metrics::request(route, method, response.status().as_u16(), took);
+    span.in_scope(|| log(route, response.status(), error.as_deref(), took));
+    response
+}
+
+fn finish(headers: &mut http::HeaderMap, request_id: &RequestId) {
+    for (name, value) in [NOSNIFF, NO_STORE] {
+        headers.insert(name, value);
+    }
+    if let Some(value) = request_id.header_value() {
+        headers.insert(request_id::HEADER, value);
+    }
+}
+
+/// One line a request; those of the monitoring itself are of interest to nobody.
+fn log(route: &str, status: StatusCode, error: Option<&Error>, took: Duration) {
+    let status = status.as_u16();
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let code = error.map_or("", |error| error.row().1);
+    if ops::PATHS.contains(&route) {
+        tracing::debug!(status, code, took_ms, "answered");
+    } else {
+        tracing::info!(status, code, took_ms, "answered");
+    }
+}
+
+/// A client may invent methods; a label may not.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        routing::{get, post},
+    };
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::ingress::{fixture, frame};
+
+    fn routes() -> Router {
+        let panics = async || -> &'static str { panic!("as the test says") };
+        Router::new()
+            .route("/things/{id}", get(async || "thing").post(async || "made"))
+            .route("/panics", get(panics))
+            .route("/busy", post(async || Error::Overloaded { retry_after: 7 }))
+            .route("/secret", get(async || Error::Unauthenticated))
+    }
+
+    async fn answer(method: &str, path: &str) -> (http::response::Parts, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-request-id", "r-7")
+            .body(Body::empty())
+            .unwrap();
+        let response = frame(routes(), fixture::PATIENCE).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 10_000).await.unwrap();
+        (parts, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn header<'a>(parts: &'a http::response::Parts, name: &str) -> &'a str {
+        parts
+            .headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_answer_carries_its_id_and_the_safety_headers() {
+        for (method, path, status) in [
+            ("GET", "/things/1", 200),
+            ("GET", "/nothing", 404),
+            ("GET", "/panics", 500),
+            ("POST", "/busy", 503),
+        ] {
+            let (parts, _) = answer(method, path).await;
+            assert_eq!(parts.status.as_u16(), status, "{path}");
+            assert_eq!(header(&parts, "x-request-id"), "r-7", "{path}");
+            assert_eq!(header(&parts, "x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(header(&parts, "cache-control"), "no-store", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_error_is_a_problem_document() {
+        for (method, path, status, code) in [
+            ("GET", "/nothing", 404, "not_found"),
+            ("DELETE", "/things/1", 405, "method_not_allowed"),
+            ("BREW", "/things/1", 405, "method_not_allowed"),
+            ("GET", "/panics", 500, "internal"),
+            ("POST", "/busy", 503, "overloaded"),
+            ("GET", "/secret", 401, "unauthenticated"),
+        ] {
+            let (parts, body) = answer(method, path).await;
+            assert_eq!(
+                header(&parts, "content-type"),
+                "application/problem+json",
+                "{path}"
+            );
+            let document: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(document["status"], status, "{path}");
+            assert_eq!(document["code"], code, "{path}");
+            assert_eq!(document["type"], format!("/errors/{code}"), "{path}");
+            assert_eq!(document["request_id"], "r-7", "{path}");
+            assert!(document.get("errors").is_none(), "no members, no list: {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_that_belong_to_an_error() {
+        let (parts, _) = answer("DELETE", "/things/1").await;
+        assert_eq!(header(&parts, "allow"), "GET,HEAD,POST");
+        let (parts, _) = answer("GET", "/secret").await;
+        assert_eq!(header(&parts, "www-authenticate"), "Bearer");
+        let (parts, body) = answer("POST", "/busy").await;
+        assert_eq!(header(&parts, "retry-after"), "7");
+        assert!(body.contains(r#""retry_after":7"#), "{body}");
+    }
+}

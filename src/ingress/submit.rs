@@ -1,0 +1,179 @@
+//! `POST /api/v1/transactions/official`: check, keep, answer 202.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    App,
+    body::{JsonForm, RawBody},
+    caller::{Submitter, Till},
+    commit::{Draft, Kept},
+    deadline::Deadline,
+    error::Error,
+    request_id::RequestId,
+    status_url, submission_url,
+};
+use crate::domain::{
+    json,
+    payload::{self, Bounds, FieldError, Submission},
+    time::Timestamp,
+};
+
+/// Bodies up to this many bytes are checked where they arrive; a larger one would hold up the other
+/// connections of its thread, so it goes to the threads for blocking work.
+const INLINE_BYTES: usize = 64 * 1024;
+
+/// Takes a submission. The order of the arguments is the order of the checks.
+pub(super) async fn submit(
+    State(app): State<Arc<App>>,
+    _: JsonForm,
+    Submitter(till): Submitter,
+    request_id: RequestId,
+    deadline: Deadline,
+    body: RawBody,
+) -> Result<Receipt, Error> {
+    let submission = read(&app, body.bytes.clone(), till.clone()).await?;
+    let draft = draft(&till, &submission, &request_id, body.bytes);
+    let answer = app
+        .committer
+        .submit(draft, body.share)
+        .map_err(|_| app.overloaded())?;
+    match deadline.bound(answer, || app.answer_late()).await? {
+        Ok(Ok(Kept::Accepted { id, accepted_at })) => Ok(Receipt::new(&submission, id, accepted_at)),
+        Ok(Ok(Kept::Conflict { accepted_at })) => Err(Error::SubmissionConflict { accepted_at }),
+        Ok(Err(_)) | Err(_) => Err(app.store_unavailable()),
+    }
+}
+
+/// Checks a body: structure, checksums, owner.
+async fn read(app: &Arc<App>, body: Bytes, till: Arc<Till>) -> Result<Submission, Error> {
+    let (bounds, most) = (app.bounds, app.config.ingress.max_errors);
+    let inline = body.len() <= INLINE_BYTES;
+    let check = move || {
+        let submission = payload::read(&body, &bounds).map_err(|refusal| Error::refused(refusal, most))?;
+        owned(&submission, &till, &body, &bounds, most)?;
+        Ok(submission)
+    };
+    if inline {
+        return check();
+    }
+    tokio::task::spawn_blocking(check)
+        .await
+        .unwrap_or(Err(Error::Internal))
+}
+
+/// Whether the body speaks of the terminal that sent it. `customer_code` is not held against the
+/// tenant's code: no version in the field did, and tills in use send an old one.
+fn owned(
+    submission: &Submission,
+    till: &Till,
+    body: &[u8],
+    bounds: &Bounds,
+    most: usize,
+) -> Result<(), Error> {
+    if submission.terminal_id != till.terminal.id {
+        return Err(Error::TerminalMismatch);
+    }
+    if submission.tenant_id != till.tenant.id {
+        return Err(Error::TenantMismatch);
+    }
+    let serial = till.terminal.serial_number.as_str();
+    let strangers: Vec<usize> = submission
+        .sales
+        .iter()
+        .enumerate()
+        .filter(|(_, sale)| sale.hardware_id.as_deref().is_some_and(|sent| sent != serial))
+        .map(|(position, _)| position)
+        .take(most)
+        .collect();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let single = is_single(body, bounds);
+    let errors = strangers.into_iter().map(|position| FieldError {
+        pointer: if single {
+            "/transaction/hardware_id".to_owned()
+        } else {
+            format!("/transactions/{position}/hardware_id")
+        },
+        code: "mismatch",
+        message: "must be the serial number of the token's terminal".to_owned(),
+    });
+    Err(Error::HardwareMismatch(errors.collect()))
+}
+
+/// Whether the body carries `transaction` rather than `transactions`; asked for a pointer only.
+fn is_single(body: &[u8], bounds: &Bounds) -> bool {
+    json::parse(body, &bounds.json).is_ok_and(|envelope| envelope.get("transaction").is_some())
+}
+
+fn draft(till: &Till, submission: &Submission, request_id: &RequestId, body: Bytes) -> Draft {
+    Draft {
+        tenant_id: till.tenant.id,
+        terminal_id: till.terminal.id,
+        submission_uuid: submission.submission_uuid,
+        submission_timestamp: submission.submission_timestamp,
+        payload_checksum: submission.payload_checksum,
+        transaction_ids: submission.sales.iter().map(|sale| sale.transaction_id).collect(),
+        request_id: request_id.to_string(),
+        body,
+    }
+}
+
+/// The 202. It holds facts of the first acceptance only, so that a repeated request gets the same
+/// bytes for ever.
+#[derive(Debug, Serialize)]
+pub(super) struct Receipt {
+    submission_uuid: Uuid,
+    submission_id: String,
+    accepted_at: String,
+    status: &'static str,
+    transaction_count: usize,
+    transactions: Vec<Item>,
+    status_url: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    transaction_id: Uuid,
+    state: &'static str,
+    status_url: String,
+}
+
+impl Receipt {
+    fn new(submission: &Submission, id: i64, accepted_at: Timestamp) -> Self {
+        Self {
+            submission_uuid: submission.submission_uuid,
+            submission_id: id.to_string(),
+            accepted_at: accepted_at.to_string(),
+            status: "ACCEPTED",
+            transaction_count: submission.sales.len(),
+            transactions: submission
+                .sales
+                .iter()
+                .map(|sale| Item {
+                    transaction_id: sale.transaction_id,
+                    state: "ACCEPTED",
+                    status_url: status_url(sale.transaction_id),
+                })
+                .collect(),
+            status_url: submission_url(submission.submission_uuid),
+        }
+    }
+}
+
+impl IntoResponse for Receipt {
+    fn into_response(self) -> Response {
+        let location = [(header::LOCATION, self.status_url.clone())];
+        (StatusCode::ACCEPTED, location, Json(self)).into_response()
+    }
+}

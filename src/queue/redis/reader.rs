@@ -1,0 +1,240 @@
+//! Takes jobs: new ones by a blocking group read, and those whose owner is gone by a claim, three
+//! times a lease. It takes a set only when the one before it has been begun.
+
+use std::{sync::Arc, time::Duration};
+
+use ::redis::{RedisResult, Value, aio::MultiplexedConnection};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use super::{
+    Life,
+    keys::GROUP,
+    outage::{self, Outage},
+    scripts::SCRIPTS,
+    wire::{self, Raw},
+};
+use crate::queue::line::{Entry, Fate, Set, Settled, suspect_from};
+
+/// Pages of taken jobs looked through in one search for jobs without an owner; a longer list is
+/// gone on with at the next search.
+const CLAIM_PAGES: usize = 16;
+/// How often a reader that should come back from a blocking read is called.
+const CALL_EVERY: Duration = Duration::from_millis(20);
+/// How often the names of dead workers are removed, after how long a silence, and how many at a time.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+const TIDY_IDLE_MS: u64 = 60_000;
+const TIDY_MOST: usize = 100;
+/// Where a search begins and, when it returns here, ends.
+const START: &str = "0-0";
+
+/// Runs until `stop`.
+pub(super) async fn run(
+    life: Arc<Life>,
+    give: mpsc::Sender<Set>,
+    settle: mpsc::Sender<Settled>,
+    stop: CancellationToken,
+) {
+    let mut outage = life.outage("reader");
+    loop {
+        let ended = match Session::begin(&life).await {
+            Ok(session) => session.take(&give, &settle, &stop, &mut outage).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        let pause = outage.failed(&error);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// The life of one connection.
+struct Session<'a> {
+    life: &'a Life,
+    connection: MultiplexedConnection,
+    /// Its number in the server, to call it back from a blocking read.
+    number: i64,
+    /// Where the search for jobs without an owner goes on, and when.
+    cursor: String,
+    search_at: Instant,
+    tidy_at: Instant,
+}
+
+impl<'a> Session<'a> {
+    async fn begin(life: &'a Life) -> RedisResult<Self> {
+        let mut connection = life.connect(life.settings.block_ms.duration()).await?;
+        let number = ::redis::cmd("CLIENT")
+            .arg("ID")
+            .query_async(&mut connection)
+            .await?;
+        let mut session = Self {
+            life,
+            connection,
+            number,
+            cursor: START.to_owned(),
+            search_at: Instant::now(),
+            tidy_at: Instant::now() + TIDY_EVERY,
+        };
+        session.make_group().await?;
+        Ok(session)
+    }
+
+    /// Makes stream and group if they are missing. The group begins with the first entry, so jobs
+    /// that were pushed before it existed are taken too.
+    async fn make_group(&mut self) -> RedisResult<()> {
+        let mut make = ::redis::cmd("XGROUP");
+        make.arg("CREATE")
+            .arg(&self.life.keys.ready)
+            .arg(GROUP)
+            .arg("0")
+            .arg("MKSTREAM");
+        match make.query_async::<()>(&mut self.connection).await {
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Takes sets until `stop` (then `Ok`) or until the connection fails.
+    async fn take(
+        mut self,
+        give: &mpsc::Sender<Set>,
+        settle: &mpsc::Sender<Settled>,
+        stop: &CancellationToken,
+        outage: &mut Outage,
+    ) -> RedisResult<()> {
+        loop {
+            let room = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                room = give.reserve() => room,
+            };
+            let Ok(room) = room else { return Ok(()) };
+            let taken = match self.next(stop).await {
+                Err(error) if outage::is_gone(&error) => {
+                    info!(stage = %self.life.stage, "the queue is gone from the server; making it anew");
+                    self.make_group().await?;
+                    continue;
+                }
+                taken => taken?,
+            };
+            outage.over();
+            let (set, unreadable) = self.sort(taken);
+            if !set.is_empty() {
+                room.send(set);
+            }
+            if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Jobs without an owner when it is time to look for them, else new ones.
+    async fn next(&mut self, stop: &CancellationToken) -> RedisResult<Vec<(Raw, u32)>> {
+        if Instant::now() >= self.search_at {
+            let found = self.search().await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            self.search_at = Instant::now() + self.life.third();
+            if Instant::now() >= self.tidy_at {
+                self.tidy_at = Instant::now() + TIDY_EVERY;
+                self.tidy().await?;
+            }
+        }
+        let new = self.read(stop).await?;
+        Ok(new.into_iter().map(|raw| (raw, 1)).collect())
+    }
+
+    /// Claims jobs whose lease has run out.
+    async fn search(&mut self) -> RedisResult<Vec<(Raw, u32)>> {
+        let life = self.life;
+        for _ in 0..CLAIM_PAGES {
+            let mut call = SCRIPTS.claim.prepare_invoke();
+            call.key(&life.keys.ready).arg(GROUP).arg(&life.consumer);
+            call.arg(super::millis(life.pool.lease))
+                .arg(&self.cursor)
+                .arg(life.pool.batch.max(1))
+                .arg(suspect_from(life.pool.max_deliveries))
+                .arg(u8::from(!life.live.has_suspect()));
+            let answer: Value = call.invoke_async(&mut self.connection).await?;
+            let (cursor, found) = wire::claimed(answer);
+            self.cursor = cursor;
+            if !found.is_empty() {
+                // More may be found on the same page: it is looked through again.
+                START.clone_into(&mut self.cursor);
+                return Ok(found);
+            }
+            if self.cursor == START {
+                break;
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Waits for new jobs, but no longer than until the next search. The wait is broken off by
+    /// calling the connection back, never by giving up on the answer: jobs may be in it.
+    async fn read(&mut self, stop: &CancellationToken) -> RedisResult<Vec<Raw>> {
+        let life = self.life;
+        let wait = self.search_at.saturating_duration_since(Instant::now());
+        let wait = wait.min(life.settings.block_ms.duration());
+        let mut command = ::redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(&life.consumer);
+        command.arg("COUNT").arg(life.pool.batch.max(1));
+        command.arg("BLOCK").arg(super::millis(wait).max(1));
+        command.arg("STREAMS").arg(&life.keys.ready).arg(">");
+        let answer = command.query_async::<Value>(&mut self.connection);
+        tokio::pin!(answer);
+        let mut called = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Ok(wire::read(answer?)),
+                () = stop.cancelled(), if !called => {}
+                () = life.live.look.notified(), if !called => self.search_at = Instant::now(),
+                // The call before may have come before the read.
+                () = sleep(CALL_EVERY), if called => {}
+            }
+            called = true;
+            let mut call = ::redis::cmd("CLIENT");
+            call.arg("UNBLOCK").arg(self.number);
+            if let Err(error) = call.query_async::<()>(&mut life.shared.clone()).await {
+                debug!(%error, "could not call the reader back; it comes back by itself");
+            }
+        }
+    }
+
+    /// Removes the names of dead workers that hold nothing.
+    async fn tidy(&mut self) -> RedisResult<()> {
+        let mut call = SCRIPTS.tidy.prepare_invoke();
+        call.key(&self.life.keys.ready)
+            .arg(GROUP)
+            .arg(&self.life.consumer);
+        call.arg(TIDY_IDLE_MS).arg(TIDY_MOST);
+        call.invoke_async(&mut self.connection).await
+    }
+
+    /// Tells jobs from what cannot be read as one, which is parked for a person to see.
+    fn sort(&self, taken: Vec<(Raw, u32)>) -> (Set, Settled) {
+        let suspect = suspect_from(self.life.pool.max_deliveries);
+        let mut set = Set::with_capacity(taken.len());
+        let mut unreadable = Settled::new();
+        for (raw, deliveries) in taken {
+            let id = raw.id;
+            self.life.live.took(id, deliveries > suspect);
+            match raw.job() {
+                Ok(job) => set.push(Entry { id, job, deliveries }),
+                Err(reason) => {
+                    error!(stage = %self.life.stage, %id, reason, "parking an entry that is no job");
+                    unreadable.push((id, Fate::Park(reason)));
+                }
+            }
+        }
+        (set, unreadable)
+    }
+}

@@ -1,0 +1,161 @@
+//! One set of jobs from take to verdict: run the worker within its time limit, keep panics inside,
+//! enqueue what follows, and only then let the queue acknowledge.
+//!
+//! The life of a job that fails:
+//! 1. The record is away: the whole set comes back after a pause, as often as it takes.
+//! 2. A set that panics, runs out of time or meets a damaged row is run again job by job, so that
+//!    one bad job never holds up its neighbours.
+//! 3. A job that fails alone comes back after a pause that doubles up to `retry_max_ms`.
+//! 4. A job that panics or meets a damaged row alone on its `max_deliveries`-th try is dead: its row
+//!    gets a dead letter for a person to see.
+
+mod settle;
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::{
+    config::StagePool,
+    outcome::{Outcome, Verdict},
+    queue::{Handler, Job, Queue},
+    stage::Stage,
+    telemetry::metrics,
+    workers,
+};
+use settle::{held_back, once, pause, settle};
+
+/// Tries to write the dead letter of a parked job. After that the sweeper finds the row again.
+const BURY_TRIES: u32 = 20;
+/// Request ids named in the span of a set; a set of hundreds would drown its log lines.
+const NAMED_REQUESTS: usize = 8;
+/// Runs the sets of one stage.
+#[derive(Clone)]
+pub struct Runner {
+    stage: Stage,
+    pool: StagePool,
+    ctx: workers::Ctx,
+    queue: Queue,
+}
+
+impl Runner {
+    /// A runner of `stage`, which enqueues into `queue` what follows.
+    #[must_use]
+    pub fn new(stage: Stage, pool: StagePool, ctx: workers::Ctx, queue: Queue) -> Self {
+        Self {
+            stage,
+            pool,
+            ctx,
+            queue,
+        }
+    }
+
+    async fn set(&self, jobs: &[Job]) -> Vec<Verdict> {
+        let started = Instant::now();
+        let Outcome { verdicts, next } =
+            settle(jobs, &self.pool, |set| workers::run(self.stage, &self.ctx, set)).await;
+        let verdicts = if self.enqueue(next).await {
+            verdicts
+        } else {
+            held_back(verdicts, jobs, &self.pool)
+        };
+        metrics::set_worked(self.stage, &verdicts, started.elapsed());
+        tracing::debug!(took_ms = started.elapsed().as_millis(), "set worked");
+        verdicts
+    }
+
+    /// Whether all of `next` is in its queues.
+    async fn enqueue(&self, next: Vec<(Stage, Job)>) -> bool {
+        let mut by_stage: BTreeMap<Stage, Vec<Job>> = BTreeMap::new();
+        for (stage, job) in next {
+            by_stage.entry(stage).or_default().push(job);
+        }
+        for (stage, jobs) in by_stage {
+            if let Err(error) = self.queue.push(stage, jobs).await {
+                tracing::warn!(%error, next = stage.name(), "cannot enqueue what follows; the set comes back");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Handler for Runner {
+    async fn work(&self, jobs: Vec<Job>) -> Vec<Verdict> {
+        let span = tracing::info_span!(
+            "set",
+            stage = self.stage.name(),
+            jobs = jobs.len(),
+            request_ids = request_ids(&jobs)
+        );
+        self.set(&jobs).instrument(span).await
+    }
+
+    async fn parked(&self, job: Job, reason: String) {
+        let (stage, key) = (self.stage, job.key);
+        for turn in 0..BURY_TRIES {
+            let limit = self.pool.timeout_ms.duration();
+            let burial =
+                workers::bury(stage, &self.ctx, key, &reason).map(|done| done.map(|()| Outcome::default()));
+            let Err(trouble) = once(limit, burial).await else {
+                let request_id = job.request_id;
+                tracing::error!(
+                    stage = stage.name(),
+                    key,
+                    reason,
+                    request_id,
+                    "a job was given up"
+                );
+                return;
+            };
+            tracing::warn!(stage = stage.name(), key, %trouble, "cannot write a dead letter yet");
+            tokio::time::sleep(pause(turn, &self.pool)).await;
+        }
+        tracing::error!(
+            stage = stage.name(),
+            key,
+            reason,
+            "no dead letter could be written; the sweeper will find the row"
+        );
+    }
+}
+
+fn request_ids(jobs: &[Job]) -> String {
+    let mut ids: Vec<&str> = Vec::new();
+    for job in jobs {
+        let id = job.request_id.as_str();
+        if !id.is_empty() && !ids.contains(&id) {
+            ids.push(id);
+        }
+        if ids.len() == NAMED_REQUESTS {
+            break;
+        }
+    }
+    ids.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn few_request_ids_are_named_and_each_once() {
+        let job = |key: i64| Job {
+            key,
+            tenant_id: 1,
+            attempt: 0,
+            enqueued_at: Timestamp::from_micros(0),
+            request_id: format!("request-{}", key / 2),
+            body: Bytes::new(),
+        };
+        let mut jobs: Vec<Job> = (0..20).map(job).collect();
+        jobs[0].request_id = String::new();
+        assert_eq!(request_ids(&jobs).split(' ').count(), NAMED_REQUESTS);
+        assert!(request_ids(&jobs).starts_with("request-0 request-1 "));
+    }
+}

@@ -1,0 +1,150 @@
+//! One stage under the sweeper: where it stands between rounds, and a round of it.
+
+use super::{
+    SweepError,
+    pages::{self, Cursor, Window},
+    plan::{Memory, Plan},
+};
+use crate::{
+    config,
+    domain::time::Timestamp,
+    queue::Queue,
+    stage::Stage,
+    store::{Store, StoreError},
+};
+
+/// What the sweeper knows of one stage. Kept in memory only: a new sweeper starts at the marks.
+pub(super) struct Line {
+    pub(super) stage: Stage,
+    memory: Memory,
+    /// A pass that goes on in the next round.
+    pass: Option<Pass>,
+    /// Where the next page starts; at the mark when `None`.
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Pass {
+    before: Timestamp,
+    delayed: u64,
+    started: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    cursor: Cursor,
+    /// Whether every row between the mark and here is finished, so that the mark may follow.
+    unbroken: bool,
+}
+
+/// What a round is to do.
+struct Order {
+    pass: Pass,
+    pages: usize,
+    /// Whether rows are left to delayed jobs where there are enough of those.
+    spare: bool,
+}
+
+impl Line {
+    pub(super) const fn new(stage: Stage, now: Timestamp) -> Self {
+        Self {
+            stage,
+            memory: Memory::new(now),
+            pass: None,
+            place: None,
+        }
+    }
+
+    /// One round; gives how many jobs were enqueued again. After an error the next round starts where
+    /// this one did.
+    pub(super) async fn round(
+        &mut self,
+        store: &Store,
+        queue: &Queue,
+        settings: &config::Sweeper,
+    ) -> Result<usize, SweepError> {
+        let now = Timestamp::now();
+        let grace = settings.grace_ms.duration();
+        let Some(order) = self.order(now, queue, settings).await? else {
+            return Ok(0);
+        };
+        let window = Window {
+            before: order.pass.before,
+            mark_before: now.minus(settings.mark_lag_ms.duration()),
+            limit: settings.page,
+        };
+        let mut place = match self.place {
+            Some(place) => place,
+            None => Place {
+                cursor: pages::start(store, self.stage).await?,
+                unbroken: true,
+            },
+        };
+        let (mut jobs, mut finished_to, mut more) = (Vec::new(), None, true);
+        for _ in 0..order.pages.max(1) {
+            let page = pages::read(store, self.stage, place.cursor, &window).await?;
+            if place.unbroken {
+                finished_to = page.finished_to.or(finished_to);
+            }
+            place.unbroken &= page.all_finished;
+            place.cursor = page.end;
+            more = page.more;
+            jobs.extend(page.jobs);
+            if !more {
+                break;
+            }
+        }
+        self.move_mark(store, finished_to).await?;
+        let found = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
+        let mut pushed = 0;
+        if found > if order.spare { order.pass.delayed } else { 0 } {
+            pushed = jobs.len();
+            queue.push(self.stage, jobs).await?;
+            self.memory.pushed(Timestamp::now());
+        }
+        self.place = more.then_some(place);
+        self.pass = (more && order.spare).then_some(order.pass);
+        if !more {
+            self.memory.passed(order.pass.started, Timestamp::now(), grace);
+        }
+        Ok(pushed)
+    }
+
+    async fn order(
+        &mut self,
+        now: Timestamp,
+        queue: &Queue,
+        settings: &config::Sweeper,
+    ) -> Result<Option<Order>, SweepError> {
+        let order = |before, delayed, started, pages, spare| Order {
+            pass: Pass {
+                before,
+                delayed,
+                started,
+            },
+            pages,
+            spare,
+        };
+        if let Some(pass) = self.pass {
+            let pages = settings.pages_per_round;
+            return Ok(Some(order(pass.before, pass.delayed, pass.started, pages, true)));
+        }
+        let depth = queue.depth(self.stage).await?;
+        Ok(
+            match self.memory.plan(now, &depth, settings.grace_ms.duration()) {
+                Plan::Rest => None,
+                Plan::Sweep { before, delayed } => {
+                    Some(order(before, delayed, now, settings.pages_per_round, true))
+                }
+                Plan::Page { before } => Some(order(before, 0, now, 1, false)),
+            },
+        )
+    }
+
+    async fn move_mark(&self, store: &Store, finished_to: Option<i64>) -> Result<(), StoreError> {
+        match pages::mark(self.stage).zip(finished_to) {
+            Some((mark, id)) => store.set_mark(mark, id).await,
+            None => Ok(()),
+        }
+    }
+}

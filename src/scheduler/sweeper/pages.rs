@@ -1,0 +1,233 @@
+//! What stands still, page by page, as jobs: the rows of every stage in one shape.
+
+use bytes::Bytes;
+
+use crate::{
+    domain::{
+        sale::{ForwardState, ValidationStatus},
+        time::Timestamp,
+    },
+    queue::Job,
+    stage::Stage,
+    store::{AuditGap, Mark, Store, StoreError},
+    workers,
+};
+
+/// A place in the rows of a stage, in the order in which they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cursor {
+    /// Behind the row with this id.
+    Id(i64),
+    /// Behind the row with this due time and transaction id.
+    Due(Timestamp, i64),
+}
+
+/// Which rows a page may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// Only rows due before.
+    pub(super) before: Timestamp,
+    /// Only rows made before move a mark: younger ones may have neighbours that are not committed yet.
+    pub(super) mark_before: Timestamp,
+    /// Most rows.
+    pub(super) limit: usize,
+}
+
+/// A page of rows.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Jobs for the rows that stand still.
+    pub(super) jobs: Vec<Job>,
+    /// Where the next page starts.
+    pub(super) end: Cursor,
+    /// Whether there may be a next page.
+    pub(super) more: bool,
+    /// How far, from the start of the page, every row is finished and old.
+    pub(super) finished_to: Option<i64>,
+    /// Whether that is the whole page.
+    pub(super) all_finished: bool,
+}
+
+/// Where the rows of a stage start, and the mark that may be moved over finished ones.
+pub(super) async fn start(store: &Store, stage: Stage) -> Result<Cursor, StoreError> {
+    Ok(match mark(stage) {
+        Some(mark) => Cursor::Id(store.mark(mark).await?),
+        None => Cursor::Due(Timestamp::from_micros(i64::MIN), 0),
+    })
+}
+
+/// The mark of a stage whose rows are read by id.
+pub(super) const fn mark(stage: Stage) -> Option<Mark> {
+    match stage {
+        Stage::Validation => Some(Mark::Validation),
+        Stage::Processing => Some(Mark::Processing),
+        Stage::Audit => Some(Mark::Audit),
+        Stage::Forwarding | Stage::Notification => None,
+    }
+}
+
+/// Reads the page behind `cursor`.
+pub(super) async fn read(
+    store: &Store,
+    stage: Stage,
+    cursor: Cursor,
+    window: &Window,
+) -> Result<Page, StoreError> {
+    let (after, due) = match cursor {
+        Cursor::Id(id) => (id, (Timestamp::from_micros(i64::MIN), id)),
+        Cursor::Due(at, id) => (id, (at, id)),
+    };
+    let (before, limit) = (window.before, window.limit);
+    let now = Timestamp::now();
+    match stage {
+        Stage::Validation => {
+            let rows = store.scan_submissions(after, before, limit).await?;
+            Ok(by_id(cursor, window, rows, |(id, tenant, request, at, waits)| {
+                let found = waits.then(|| job(id, tenant, request, now));
+                (id, at, found.into_iter().collect(), !waits)
+            }))
+        }
+        Stage::Processing => {
+            let rows = store.scan_transactions(after, before, limit).await?;
+            Ok(by_id(cursor, window, rows, |(id, tenant, at, pending)| {
+                let found = pending.then(|| job(id, tenant, String::new(), now));
+                (id, at, found.into_iter().collect(), !pending)
+            }))
+        }
+        Stage::Audit => {
+            let decided_to = store.mark(Mark::Processing).await?;
+            let rows = store.scan_audit(after, before, limit).await?;
+            Ok(by_id(cursor, window, rows, |gap| {
+                audit(&gap, decided_to, before, now)
+            }))
+        }
+        Stage::Forwarding => {
+            let rows = store.due_forwards(due, before, limit).await?;
+            Ok(by_due(cursor, limit, rows, now))
+        }
+        Stage::Notification => {
+            let rows = store.due_notices(due, before, limit).await?;
+            Ok(by_due(cursor, limit, rows, now))
+        }
+    }
+}
+
+/// A row read by id: its id, when it was made, its jobs, and whether it is finished.
+type Row = (i64, Timestamp, Vec<Job>, bool);
+
+fn by_id<T>(cursor: Cursor, window: &Window, rows: Vec<T>, read: impl Fn(T) -> Row) -> Page {
+    let mut page = Page {
+        jobs: Vec::new(),
+        end: cursor,
+        more: rows.len() >= window.limit,
+        finished_to: None,
+        all_finished: true,
+    };
+    for (id, made_at, jobs, finished) in rows.into_iter().map(read) {
+        page.end = Cursor::Id(id);
+        page.jobs.extend(jobs);
+        page.all_finished &= finished && made_at < window.mark_before;
+        if page.all_finished {
+            page.finished_to = Some(id);
+        }
+    }
+    page
+}
+
+fn by_due(cursor: Cursor, limit: usize, rows: Vec<(i64, i64, Timestamp)>, now: Timestamp) -> Page {
+    Page {
+        end: rows
+            .last()
+            .map_or(cursor, |&(id, _, due_at)| Cursor::Due(due_at, id)),
+        more: rows.len() >= limit,
+        jobs: (rows.into_iter())
+            .map(|(id, tenant, _)| job(id, tenant, String::new(), now))
+            .collect(),
+        finished_to: None,
+        all_finished: false,
+    }
+}
+
+/// A transaction is finished for the audit log when its life has ended and all of it is recorded.
+/// One that is still PENDING below the mark of processing (`decided_to`) was given up.
+fn audit(gap: &AuditGap, decided_to: i64, before: Timestamp, now: Timestamp) -> Row {
+    let missing = workers::audit::missing(gap);
+    let ended = match (gap.row.status, gap.forward) {
+        (ValidationStatus::Invalid, _) => true,
+        (ValidationStatus::Pending, _) => gap.row.id <= decided_to,
+        (ValidationStatus::Valid, Some((ForwardState::Forwarded | ForwardState::Dead, settled_at))) => {
+            settled_at.is_some()
+        }
+        (ValidationStatus::Valid, _) => false,
+    };
+    let finished = ended && missing.is_empty();
+    let jobs = (missing.iter())
+        .filter(|event| event.at < before)
+        .map(|event| workers::audit_job(event, "", now))
+        .collect();
+    (gap.row.id, gap.row.created_at, jobs, finished)
+}
+
+fn job(key: i64, tenant_id: i64, request_id: String, now: Timestamp) -> Job {
+    Job {
+        key,
+        tenant_id,
+        attempt: 0,
+        enqueued_at: now,
+        request_id,
+        body: Bytes::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn page(rows: &[(i64, i64, bool)], limit: usize) -> Page {
+        let window = Window {
+            before: at(100),
+            mark_before: at(50),
+            limit,
+        };
+        by_id(Cursor::Id(3), &window, rows.to_vec(), |(id, made, finished)| {
+            let jobs = (!finished).then(|| job(id, 1, String::new(), at(100)));
+            (id, at(made), jobs.into_iter().collect(), finished)
+        })
+    }
+
+    #[test]
+    fn a_mark_stops_before_the_first_row_that_is_unfinished_or_young() {
+        let unfinished = page(&[(4, 10, true), (5, 11, false), (6, 12, true)], 3);
+        assert_eq!(
+            (unfinished.finished_to, unfinished.all_finished),
+            (Some(4), false)
+        );
+        let young = page(&[(4, 10, true), (5, 60, true), (6, 12, true)], 3);
+        assert_eq!((young.finished_to, young.all_finished), (Some(4), false));
+        let all = page(&[(4, 10, true), (5, 11, true)], 3);
+        assert_eq!((all.finished_to, all.all_finished), (Some(5), true));
+    }
+
+    #[test]
+    fn pages_go_on_behind_their_last_row() {
+        let full = page(&[(4, 10, false), (9, 11, true)], 2);
+        assert_eq!((full.end, full.more), (Cursor::Id(9), true));
+        assert_eq!(full.jobs.iter().map(|job| job.key).collect::<Vec<_>>(), [4]);
+        let empty = page(&[], 2);
+        assert_eq!((empty.end, empty.more), (Cursor::Id(3), false));
+        let due = by_due(
+            Cursor::Due(at(1), 1),
+            2,
+            vec![(8, 1, at(2)), (7, 1, at(3))],
+            at(9),
+        );
+        assert_eq!(
+            (due.end, due.more, due.jobs.len()),
+            (Cursor::Due(at(3), 7), true, 2)
+        );
+    }
+}

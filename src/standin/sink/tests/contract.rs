@@ -1,0 +1,193 @@
+//! What a batch must be, and what it does to the ledger.
+
+use super::*;
+
+#[tokio::test]
+async fn a_sale_has_one_effect_however_often_it_comes() {
+    let server = Server::with_mode("ok").await;
+    let (status, answer) = server.post(&three()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["status"], "success");
+    assert_eq!(answer["batch_id"], "TSMS_1");
+    assert_eq!(
+        (&answer["received_count"], &answer["processed_count"]),
+        (&json!(3), &json!(3))
+    );
+    assert_eq!(answer["results"][1]["tsms_id"], 2);
+    assert_eq!(
+        answer["results"][1]["transaction_id"],
+        "00000000-0000-4000-8000-000000000002"
+    );
+    assert_eq!(server.statuses(&three()).await, ["duplicate"; 3]);
+    let overlap = batch_of(&[item(3, "0.07"), item(4, "1.00")]);
+    assert_eq!(server.statuses(&overlap).await, ["duplicate", "accepted"]);
+
+    let summary = server.sink.summary();
+    assert_eq!((summary.distinct, summary.duplicates), (4, 4));
+    assert_eq!(summary.amount.to_string(), "31.57");
+    assert_eq!(summary.complaints, 0, "{summary}");
+    assert_eq!(server.sink.entries()[2].received, 3);
+}
+
+#[tokio::test]
+async fn other_content_or_another_id_for_the_same_sale_is_rejected_and_counted() {
+    let server = Server::with_mode("ok").await;
+    assert_eq!(
+        server.statuses(&batch_of(&[item(1, "10.00")])).await,
+        ["accepted"]
+    );
+    assert_eq!(
+        server.statuses(&batch_of(&[item(1, "10.01")])).await,
+        ["rejected"]
+    );
+    let second_id = item_text(1, "10.00").replace(r#""tsms_id":1,"#, r#""tsms_id":77,"#);
+    assert_eq!(
+        server.statuses(&batch_of(&[signed(&second_id)])).await,
+        ["rejected"]
+    );
+    let summary = server.sink.summary();
+    assert_eq!((summary.distinct, summary.conflicts, summary.clashes), (1, 1, 1));
+    assert_eq!(
+        (server.sink.clashes()[0].first, server.sink.clashes()[0].second),
+        (1, 77)
+    );
+    assert_eq!(summary.amount.to_string(), "10.00");
+}
+
+#[tokio::test]
+async fn a_void_is_one_more_effect_once() {
+    let server = Server::with_mode("ok").await;
+    let sale = item_text(1, "10.00");
+    let void = sale.strip_suffix('}').unwrap().to_owned()
+        + r#","status":"VOIDED","voided_at":"2025-08-19T11:00:00.000Z","void_reason":"wrong"}"#;
+    assert_eq!(server.statuses(&batch_of(&[signed(&sale)])).await, ["accepted"]);
+    let void = batch_of(&[signed(&void)]);
+    assert_eq!(server.statuses(&void).await, ["accepted"]);
+    assert_eq!(server.statuses(&void).await, ["duplicate"]);
+    let summary = server.sink.summary();
+    assert_eq!((summary.distinct, summary.voided), (1, 1));
+}
+
+#[tokio::test]
+async fn breaches_of_the_contract_are_refused_and_remembered() {
+    let server = Server::with_mode("ok").await;
+    let good = three();
+    for (breach, from, to) in [
+        (
+            "schema_version",
+            r#""schema_version":"2.0""#,
+            r#""schema_version":"1.0""#,
+        ),
+        ("source", r#""source":"TSMS""#, r#""source":"POS""#),
+        (
+            "transaction_count",
+            r#""transaction_count":3"#,
+            r#""transaction_count":2"#,
+        ),
+        ("batch_checksum", "TSMS_1", "TSMS_2"),
+        ("timestamp", "10:00:01.000Z", "10:00:01Z"),
+        (
+            "terminal_id",
+            r#""tenant_id":9,"terminal_id":4"#,
+            r#""tenant_id":9,"terminal_id":"4""#,
+        ),
+    ] {
+        let (status, answer) = server.post(&good.replace(from, to)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{breach}");
+        assert!(
+            answer["errors"].to_string().contains(breach),
+            "{breach}: {answer}"
+        );
+    }
+    assert_eq!(
+        server.post(r#"{"source":"TSMS","source":"TSMS"}"#).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(server.post("{").await.0, StatusCode::BAD_REQUEST);
+    let summary = server.sink.summary();
+    assert_eq!(summary.distinct, 0);
+    assert!(summary.complaints >= 8 && !summary.first_complaints.is_empty());
+    assert_eq!(
+        (summary.requests["refused"], summary.requests["malformed"]),
+        (6, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_bad_item_does_not_take_its_batch_with_it() {
+    let server = Server::with_mode("ok").await;
+    let altered = item(1, "10.00").replace(r#""amount":10.00"#, r#""amount":11.00"#);
+    let inexact = signed(&item_text(2, "10"));
+    let unfinished = signed(&item_text(3, "1.00").replace("VALID", "PENDING"));
+    let no_vat = signed(&item_text(4, "1.00").replace(r#""tax_type":"VAT""#, r#""tax_type":"TAV""#));
+    let elsewhere = signed(&item_text(5, "1.00").replace(r#""terminal_id":4"#, r#""terminal_id":5"#));
+    let batch = batch_of(&[altered, inexact, unfinished, no_vat, elsewhere, item(6, "5.00")]);
+    let (status, answer) = server.post(&batch).await;
+    assert_eq!(status, StatusCode::OK);
+    let codes: Vec<&str> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["code"].as_str().unwrap_or_default())
+        .collect();
+    let invalid = "invalid_item";
+    assert_eq!(
+        codes,
+        ["checksum_mismatch", invalid, invalid, invalid, invalid, ""]
+    );
+    assert_eq!(answer["processed_count"], 1);
+    assert_eq!(server.sink.entries()[0].tsms_id, 6);
+    assert_eq!(server.sink.summary().complaints, 5);
+}
+
+#[tokio::test]
+async fn the_token_and_the_key_are_asked_for() {
+    let server = Server::start(SinkOptions {
+        token: Some("secret".to_owned()),
+        ..SinkOptions::default()
+    })
+    .await;
+    assert_eq!(server.post(&three()).await.0, StatusCode::UNAUTHORIZED);
+    let ask = |token: &str, key: Option<&str>, body: String| {
+        let request = server
+            .client
+            .post(format!("{}{BULK_PATH}", server.url))
+            .header("content-type", "application/json; charset=utf-8")
+            .bearer_auth(token)
+            .body(body);
+        match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        }
+        .send()
+    };
+    let status = async |answer: reqwest::Result<Response>| answer.unwrap().status().as_u16();
+    assert_eq!(status(ask("wrong", Some("k"), three()).await).await, 401);
+    assert_eq!(status(ask("secret", None, three()).await).await, 422);
+    assert_eq!(status(ask("secret", Some("k"), three()).await).await, 200);
+    assert_eq!(status(ask("secret", Some("k"), three()).await).await, 200);
+    let other = batch_of(&[item(9, "1.00")]);
+    assert_eq!(status(ask("secret", Some("k"), other).await).await, 422);
+    assert_eq!(server.sink.summary().distinct, 3);
+}
+
+#[tokio::test]
+async fn the_documented_example_is_accepted_as_documented() {
+    let page = include_str!("../../../../docs/webapp-contract.md");
+    let mut blocks = page
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let (request, answer) = (blocks.next().unwrap(), blocks.next().unwrap());
+    let server = Server::with_mode("ok").await;
+    let (status, given) = server.post(request).await;
+    assert_eq!(status, StatusCode::OK, "{}", server.sink.summary());
+    let documented: Value = serde_json::from_str(answer).unwrap();
+    for member in ["status", "batch_id", "received_count"] {
+        assert_eq!(given[member], documented[member]);
+    }
+    assert_eq!(given["results"][0], documented["results"][0]);
+    let summary = server.sink.summary();
+    assert_eq!((summary.distinct, summary.voided), (2, 1), "{summary}");
+    assert_eq!(summary.amount.to_string(), "1112.00");
+}

@@ -1,0 +1,10 @@
+//! The program as a person or a script meets it: help, exit codes, what goes to which output. Needs
+//! no servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod checksum;
+mod config;
+mod directory;
+mod help;
+mod run;

@@ -1,0 +1,106 @@
+//! What all calls to the outside share: the HTTP client, reading an answer within a bound, and
+//! words for what can go wrong below HTTP.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, Url, redirect::Policy};
+
+use super::SetupError;
+
+/// How TSMS names itself.
+const USER_AGENT: &str = concat!("tsms/", env!("CARGO_PKG_VERSION"));
+
+/// A client that follows no redirect (a redirected POST would lose its body or its bearer token's
+/// meaning) and gives up after `timeout`, answer included.
+pub(super) fn client(timeout: Duration, connect_timeout: Duration) -> Result<Client, SetupError> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let installed = rustls::crypto::ring::default_provider().install_default();
+        if installed.is_err() {
+            tracing::debug!("another part of the process chose the TLS provider meanwhile");
+        }
+    }
+    let settings = || {
+        Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(Policy::none())
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+    };
+    settings().build().or_else(|error| {
+        // A machine without root certificates can still send over plain HTTP to itself.
+        tracing::warn!(%error, "no root certificates: every https address will be refused");
+        settings()
+            .tls_certs_only([])
+            .build()
+            .map_err(|error| SetupError(format!("HTTP client: {error}")))
+    })
+}
+
+/// An `http` or `https` address.
+pub(super) fn web_address(text: &str) -> Option<Url> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// An answer's body, as far as it may be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// There is more than the bound allows.
+    pub(super) cut: bool,
+}
+
+/// Reads an answer's body up to `limit` bytes.
+pub(super) async fn body(answer: &mut Response, limit: usize) -> Result<Body, reqwest::Error> {
+    let mut body = Body::default();
+    while let Some(chunk) = answer.chunk().await? {
+        let room = limit.saturating_sub(body.bytes.len());
+        body.bytes.extend(chunk.iter().take(room));
+        if chunk.len() > room {
+            body.cut = true;
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// The fixed word for a call that got no whole answer.
+pub(super) fn failure(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_connect() {
+        "connect"
+    } else {
+        "network"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_addresses_are_called() {
+        for good in ["http://127.0.0.1:8090/x", "https://example.com"] {
+            assert!(web_address(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "/path",
+            "javascript:alert(1)",
+            "http://",
+        ] {
+            assert!(web_address(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_can_be_built_twice() {
+        for _ in 0..2 {
+            client(Duration::from_secs(1), Duration::from_secs(1)).unwrap();
+        }
+    }
+}
