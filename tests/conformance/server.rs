@@ -25,9 +25,21 @@ impl Server {
         Self::with(&[]).await
     }
 
-    pub(crate) async fn with(options: &[&str]) -> Self {
+    async fn with(options: &[&str]) -> Self {
         let mut server = Self::absent(options);
         server.go().await;
+        server
+    }
+
+    /// A cluster of one node, which refuses what a larger one would refuse.
+    pub(crate) async fn cluster() -> Self {
+        let server = Self::with(&["--cluster-enabled", "yes"]).await;
+        let _: String = server.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+        until("the cluster is up", async || {
+            let info: String = server.run(&["CLUSTER", "INFO"]).await;
+            info.contains("cluster_state:ok")
+        })
+        .await;
         server
     }
 
