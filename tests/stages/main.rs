@@ -5,6 +5,7 @@
 
 mod decide;
 mod forward;
+mod notify;
 mod record;
 mod sweep;
 mod world;
