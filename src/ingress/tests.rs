@@ -2,9 +2,16 @@
 
 mod till;
 
+use std::collections::HashSet;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::fixture;
 use till::{Answer, Mall};
 
 fn pointers(document: &Value) -> Vec<&str> {
@@ -22,6 +29,14 @@ fn refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
 }
 
+fn status_of(transaction_id: &str) -> String {
+    format!("/api/v1/transactions/{transaction_id}/status")
+}
+
+fn submission_of(uuid: &str) -> String {
+    format!("/api/v1/submissions/{uuid}")
+}
+
 #[tokio::test]
 async fn an_accepted_sale_has_a_status_from_the_instant_of_the_202() {
     let mall = Mall::open(|_| {}).await;
@@ -29,7 +44,7 @@ async fn an_accepted_sale_has_a_status_from_the_instant_of_the_202() {
     let answer = mall.post(&mall.till.token, &sale.signed()).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
     let receipt = answer.json();
-    let link = format!("/api/v1/submissions/{}", sale.uuid());
+    let link = submission_of(sale.uuid());
     assert_eq!(answer.header("location"), link);
     assert_eq!(receipt["status_url"], link);
     assert_eq!(receipt["status"], "ACCEPTED");
@@ -101,19 +116,71 @@ async fn the_same_request_gets_the_same_bytes_and_other_content_a_conflict() {
 }
 
 #[tokio::test]
+async fn requests_that_come_together_share_commits_and_keep_their_answers_apart() {
+    let mall = Mall::open(|_| {}).await;
+    let twin = mall.till.submission(1).signed();
+    let others: Vec<_> = (0..40).map(|_| mall.till.submission(1)).collect();
+    let twins = futures::future::join_all((0..20).map(|_| mall.post(&mall.till.token, &twin)));
+    let rest = futures::future::join_all(others.iter().map(async |sale| {
+        let receipt = mall.post(&mall.till.token, &sale.signed()).await.json();
+        assert_eq!(receipt["submission_uuid"], sale.uuid());
+        receipt["submission_id"].to_string()
+    }));
+    let (twins, rest) = tokio::join!(twins, rest);
+    assert!(twins.iter().all(|answer| answer.status == StatusCode::ACCEPTED));
+    assert!(twins.iter().all(|answer| answer.text() == twins[0].text()));
+    assert_eq!(rest.into_iter().collect::<HashSet<_>>().len(), 40);
+    mall.queued(41).await;
+    assert!(
+        mall.statements("submissions.insert") < 60,
+        "not a commit for each"
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_ingress_has_handed_on_what_it_accepted() {
+    let mall = Mall::open(|_| {}).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let (config, store, queue) = mall.parts();
+    let serving = tokio::spawn(super::serve(listener, config, store, queue, stop.clone()));
+    let body = mall.till.submission(1).signed();
+    let head = format!(
+        "POST /api/v1/transactions/official HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        mall.till.bearer(),
+        body.len()
+    );
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client
+        .write_all(format!("{head}{body}").as_bytes())
+        .await
+        .unwrap();
+    let mut first = [0; 12];
+    fixture::soon(client.read_exact(&mut first)).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 202");
+    stop.cancel();
+    fixture::soon(serving).await.unwrap().unwrap();
+    assert_eq!(mall.ready_jobs().await, 1);
+}
+
+#[tokio::test]
 async fn another_terminals_sale_looks_exactly_like_none() {
     let mall = Mall::open(|_| {}).await;
     let sale = mall.till.submission(1);
     mall.post(&mall.till.token, &sale.signed()).await;
-    for path in [
-        format!("/api/v1/transactions/{}/status", sale.transaction_ids()[0]),
-        format!("/api/v1/submissions/{}", sale.uuid()),
+    let nobodys = Uuid::new_v4();
+    for (path, unknown) in [
+        (
+            status_of(sale.transaction_ids()[0]),
+            status_of(&nobodys.to_string()),
+        ),
+        (submission_of(sale.uuid()), submission_of(&nobodys.to_string())),
     ] {
         assert_eq!(mall.get(&mall.till.token, &path).await.status, StatusCode::OK);
         let stranger = mall.get(&mall.neighbour.token, &path).await;
-        let unknown = mall
-            .get(&mall.neighbour.token, &path.replace(['a', 'b', 'c'], "0"))
-            .await;
+        let unknown = mall.get(&mall.neighbour.token, &unknown).await;
         refused(&stranger, 404, "not_found");
         let without_id = |answer: &Answer| {
             let mut document = answer.json();

@@ -47,6 +47,7 @@ pub(super) struct Mall {
     /// `Authorization` of a token that was revoked.
     pub(super) revoked: String,
     pub(super) draining: CancellationToken,
+    config: Arc<config::Config>,
     store: Store,
     queue: Queue,
     router: Router,
@@ -93,6 +94,7 @@ impl Mall {
             closed: closed.bearer(),
             revoked: revoked.bearer(),
             draining,
+            config,
             store,
             queue,
             router: router(app, ops),
@@ -144,11 +146,20 @@ impl Mall {
     /// Waits until the validation queue holds exactly `jobs`.
     pub(super) async fn queued(&self, jobs: u64) {
         let reached = async {
-            while self.queue.depth(Stage::Validation).await.unwrap().ready != jobs {
+            while self.ready_jobs().await != jobs {
                 tokio::task::yield_now().await;
             }
         };
         fixture::soon(reached).await;
+    }
+
+    pub(super) async fn ready_jobs(&self) -> u64 {
+        self.queue.depth(Stage::Validation).await.unwrap().ready
+    }
+
+    /// What another ingress on the same record and queue needs.
+    pub(super) fn parts(&self) -> (Arc<config::Config>, Store, Queue) {
+        (Arc::clone(&self.config), self.store.clone(), self.queue.clone())
     }
 
     pub(super) fn all_statements(&self) -> BTreeMap<&'static str, u64> {
@@ -274,11 +285,15 @@ impl Submission {
         self.body["submission_uuid"].as_str().unwrap()
     }
 
-    pub(super) fn transaction_ids(&self) -> Vec<&Value> {
-        match &self.body["transactions"] {
-            Value::Array(sales) => sales.iter().map(|sale| &sale["transaction_id"]).collect(),
-            _ => vec![&self.body["transaction"]["transaction_id"]],
-        }
+    pub(super) fn transaction_ids(&self) -> Vec<&str> {
+        let sales = match &self.body["transactions"] {
+            Value::Array(sales) => sales.iter().collect(),
+            _ => vec![&self.body["transaction"]],
+        };
+        sales
+            .into_iter()
+            .filter_map(|sale| sale["transaction_id"].as_str())
+            .collect()
     }
 
     /// The body with the checksum of every level.
