@@ -96,7 +96,10 @@ impl Store {
         self.mark_processed(&mut tx, &set).await?;
         self.insert_rows(&mut tx, &set).await?;
         tx.commit().await?;
-        Ok(left_alone.iter().map(|validated| validated.submission_id).collect())
+        Ok(left_alone
+            .iter()
+            .map(|validated| validated.submission_id)
+            .collect())
     }
 
     /// Marks those that are still to be processed and tells how many there were.

@@ -1,5 +1,12 @@
 //! A private MariaDB for a test binary: its own data folder, a spare port on the loopback, gone when
-//! the test process is gone, however that ends.
+//! the test process is gone, however that ends. Included with `#[path]` by the binaries that need it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a helper of tests fails the test"
+)]
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,14 +19,13 @@ use std::{
     },
 };
 
-use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tempfile::TempDir;
 
 /// Starts with another port when the one picked was taken in between.
 const STARTS: usize = 3;
 
 /// A running server.
-pub(crate) struct MariaDb {
+struct MariaDb {
     port: u16,
     databases: AtomicU32,
     /// A shell that holds the server and waits on its standard input, whose other end is ours. The
@@ -30,31 +36,31 @@ pub(crate) struct MariaDb {
 
 static SHARED: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
 
-impl MariaDb {
-    /// The server that all tests of this binary share.
-    pub(crate) fn shared() -> &'static Self {
-        &SHARED
-    }
+/// Makes an empty database on the server that all tests of this binary share, and gives its URL.
+/// Waits; the first call starts the server, which takes seconds.
+pub(crate) fn fresh_database() -> String {
+    let server = &*SHARED;
+    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
+    let made = Command::new("mariadb")
+        .args([
+            "--no-defaults",
+            "--host=127.0.0.1",
+            "--protocol=tcp",
+            "--user=root",
+        ])
+        .arg(format!("--port={}", server.port))
+        .arg(format!("--execute=CREATE DATABASE {name}"))
+        .output()
+        .expect("the mariadb client is needed (Debian: mariadb-client)");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    format!("mysql://root@127.0.0.1:{}/{name}", server.port)
+}
 
-    /// Starts a server with an empty data folder.
-    pub(crate) fn start() -> Self {
+impl MariaDb {
+    fn start() -> Self {
         (0..STARTS)
             .find_map(|_| Self::try_start())
             .expect("mariadbd did not start; its messages are above")
-    }
-
-    /// Makes an empty database and gives its URL.
-    pub(crate) async fn database(&self) -> String {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let server = format!("mysql://root@127.0.0.1:{}", self.port);
-        let mut connection = MySqlConnection::connect(&server).await.expect("connect");
-        let create = format!("CREATE DATABASE test_{number}");
-        connection
-            .execute(AssertSqlSafe(create))
-            .await
-            .expect("create a database");
-        connection.close().await.expect("close");
-        format!("{server}/test_{number}")
     }
 
     fn try_start() -> Option<Self> {
