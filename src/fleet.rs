@@ -116,12 +116,7 @@ impl Fleet {
             fleet.start_workers(&config, &store, &queue, &roles.stages)?;
         }
         if roles.scheduler {
-            let sweeper = sweeper::run(
-                store.clone(),
-                queue.clone(),
-                config.clone(),
-                fleet.stop.clone(),
-            );
+            let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), fleet.stop.clone());
             fleet.roles.spawn(async move {
                 sweeper.await;
                 ("scheduler".to_owned(), Ok(()))

@@ -32,6 +32,7 @@ const MODULES: [(&str, &[&str]); 6] = [
     (
         "workers/",
         &[
+            "workers",
             "config",
             "domain",
             "outcome",

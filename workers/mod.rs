@@ -106,7 +106,7 @@ pub async fn bury(stage: Stage, ctx: &Ctx, key: i64, reason: &str) -> Result<(),
     }
 }
 
-/// A job about a transaction that follows from `cause`.
+/// A job about a transaction, for the stage that follows.
 fn follow_up(row: &Transaction, request_id: &str, now: Timestamp, body: Bytes) -> Job {
     Job {
         key: row.id,

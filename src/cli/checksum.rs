@@ -18,9 +18,11 @@ use super::{Exit, Failure, Setup, print};
 #[derive(Subcommand)]
 pub(super) enum ChecksumCommand {
     /// Print the canonical text and the checksum of every level of a body.
-    #[command(after_help = "A level is the body itself and each transaction in it: compute the transactions' checksums\n\
+    #[command(
+        after_help = "A level is the body itself and each transaction in it: compute the transactions' checksums\n\
         first, put them in, then the body's.\n\n\
-        Examples:\n  tsms checksum compute sale.json\n  tsms checksum compute --version v2.1 - < sale.json")]
+        Examples:\n  tsms checksum compute sale.json\n  tsms checksum compute --version v2.1 - < sale.json"
+    )]
     Compute {
         #[command(flatten)]
         body: Body,
@@ -29,8 +31,10 @@ pub(super) enum ChecksumCommand {
         version: Option<Version>,
     },
     /// Tell whether the checksums of a body fit, in which version, and if not what is probably wrong.
-    #[command(after_help = "Exit code 0 when the ingress would accept the checksums, 6 when not.\n\n\
-        Example:\n  tsms checksum verify sale.json")]
+    #[command(
+        after_help = "Exit code 0 when the ingress would accept the checksums, 6 when not.\n\n\
+        Example:\n  tsms checksum verify sale.json"
+    )]
     Verify {
         #[command(flatten)]
         body: Body,
@@ -90,7 +94,10 @@ fn verify(report: &Report, json: bool) -> Result<(), Failure> {
     match report.fits {
         Some(_) if json => Ok(()),
         Some(version) => Ok(print::line(format_args!("accepted as {}", version.name()))?),
-        None => Err(Failure::new(Exit::Failed, "no version fits every level of the body")),
+        None => Err(Failure::new(
+            Exit::Failed,
+            "no version fits every level of the body",
+        )),
     }
 }
 
@@ -111,16 +118,25 @@ impl Body {
         let settings = setup.config()?.ingress;
         let shown = self.file.display();
         let unreadable = |error: io::Error| Failure::usage(format!("{shown}: {error}"));
-        let most = u64::try_from(settings.max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
+        let most = u64::try_from(settings.max_body_bytes)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
         let mut body = Vec::new();
         if self.file == Path::new("-") {
-            io::stdin().lock().take(most).read_to_end(&mut body).map_err(unreadable)?;
+            io::stdin()
+                .lock()
+                .take(most)
+                .read_to_end(&mut body)
+                .map_err(unreadable)?;
         } else {
             let file = std::fs::File::open(&self.file).map_err(unreadable)?;
             file.take(most).read_to_end(&mut body).map_err(unreadable)?;
         }
         if body.len() > settings.max_body_bytes {
-            let words = format!("{shown}: larger than ingress.max_body_bytes ({})", settings.max_body_bytes);
+            let words = format!(
+                "{shown}: larger than ingress.max_body_bytes ({})",
+                settings.max_body_bytes
+            );
             return Err(Failure::new(Exit::Failed, words));
         }
         let limits = Limits {

@@ -21,7 +21,8 @@ use tsms::{
 };
 
 use super::{
-    Exit, Failure, Setup, checksum::version,
+    Exit, Failure, Setup,
+    checksum::version,
     directory::{ensure_tenant, ensure_terminal},
     print, token,
 };

@@ -35,9 +35,12 @@ impl Trouble {
         match self {
             Trouble::Store(StoreError::Unavailable(_)) => "store_unavailable",
             Trouble::Store(StoreError::Exists(_)) => "store_contended",
-            Trouble::Store(StoreError::Missing(_) | StoreError::Unfit(_) | StoreError::Damaged(_) | StoreError::Settings(_)) => {
-                "store_damaged"
-            }
+            Trouble::Store(
+                StoreError::Missing(_)
+                | StoreError::Unfit(_)
+                | StoreError::Damaged(_)
+                | StoreError::Settings(_),
+            ) => "store_damaged",
             Trouble::Timeout => "timeout",
             Trouble::Panic(_) | Trouble::Miscounted(..) => "panic",
         }
@@ -54,7 +57,12 @@ impl Trouble {
             self,
             Trouble::Panic(_)
                 | Trouble::Miscounted(..)
-                | Trouble::Store(StoreError::Missing(_) | StoreError::Unfit(_) | StoreError::Damaged(_) | StoreError::Settings(_))
+                | Trouble::Store(
+                    StoreError::Missing(_)
+                        | StoreError::Unfit(_)
+                        | StoreError::Damaged(_)
+                        | StoreError::Settings(_)
+                )
         )
     }
 }

@@ -7,7 +7,11 @@ fn the_defaults_are_sound_but_for_one_process_only() {
     assert!(checked.out.contains("only `tsms up`"), "{}", checked.out);
     let fleet = Shell::new().tsms(&["config", "check", "--fleet"]);
     assert_eq!(fleet.code, 2);
-    assert!(fleet.err.contains("queue.url: memory: is inside one process"), "{}", fleet.err);
+    assert!(
+        fleet.err.contains("queue.url: memory: is inside one process"),
+        "{}",
+        fleet.err
+    );
     let redis = Shell::new().with("TSMS__QUEUE__URL", "redis://127.0.0.1:6379/0");
     assert_eq!(redis.tsms(&["config", "check", "--fleet"]).code, 0);
 }
@@ -22,13 +26,28 @@ fn check_tells_every_problem_of_every_layer() {
     let checked = shell.tsms(&["--config", &file, "config", "check"]);
     assert_eq!((checked.code, checked.out.as_str()), (2, ""));
     for (key, origin) in [
-        ("stage.forwardin.batch: no such setting; did you mean stage.forwarding.batch?", "TSMS__STAGE__FORWARDIN__BATCH"),
-        ("forwarding.timeout_ms: expected a whole number", "TSMS__FORWARDING__TIMEOUT_MS"),
-        ("ingress.max_bach: no such setting; did you mean ingress.max_batch?", &file),
+        (
+            "stage.forwardin.batch: no such setting; did you mean stage.forwarding.batch?",
+            "TSMS__STAGE__FORWARDIN__BATCH",
+        ),
+        (
+            "forwarding.timeout_ms: expected a whole number",
+            "TSMS__FORWARDING__TIMEOUT_MS",
+        ),
+        (
+            "ingress.max_bach: no such setting; did you mean ingress.max_batch?",
+            &file,
+        ),
         ("ingress.listen:", &file),
-        ("queue.response_timeout_ms (10000 ms) must be longer than queue.block_ms (60000 ms)", ""),
+        (
+            "queue.response_timeout_ms (10000 ms) must be longer than queue.block_ms (60000 ms)",
+            "",
+        ),
     ] {
-        let told = checked.err.lines().any(|line| line.contains(key) && line.contains(origin));
+        let told = checked
+            .err
+            .lines()
+            .any(|line| line.contains(key) && line.contains(origin));
         assert!(told, "{key} from {origin:?} is not in\n{}", checked.err);
     }
 }
@@ -40,7 +59,10 @@ fn the_file_may_be_named_in_the_environment() {
     let shell = shell.with("TSMS_CONFIG", &file);
     let shown = shell.tsms(&["config", "show", "--json", "--origin"]);
     let settings: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
-    assert_eq!(settings["ingress.max_batch"], serde_json::json!({ "value": 77, "origin": file }));
+    assert_eq!(
+        settings["ingress.max_batch"],
+        serde_json::json!({ "value": 77, "origin": file })
+    );
     assert_eq!(settings["ingress.max_depth"]["origin"], "default");
 }
 
@@ -49,11 +71,18 @@ fn show_tells_origins_and_hides_secrets() {
     let shell = Shell::new()
         .with("TSMS__FORWARDING__TOKEN", "hunter2")
         .with("TSMS__DATABASE__URL", "mysql://tsms:hunter2@db.example/tsms");
-    for args in [&["config", "show", "--origin"][..], &["config", "show", "--origin", "--json"]] {
+    for args in [
+        &["config", "show", "--origin"][..],
+        &["config", "show", "--origin", "--json"],
+    ] {
         let shown = shell.tsms(args);
         assert_eq!(shown.code, 0, "{}", shown.err);
         assert!(!shown.out.contains("hunter2"));
-        assert!(shown.out.contains("mysql://tsms:***@db.example/tsms"), "{}", shown.out);
+        assert!(
+            shown.out.contains("mysql://tsms:***@db.example/tsms"),
+            "{}",
+            shown.out
+        );
         assert!(shown.out.contains("TSMS__FORWARDING__TOKEN"), "{}", shown.out);
     }
 }

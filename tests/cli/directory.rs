@@ -18,12 +18,30 @@ fn migrated() -> Shell {
 #[test]
 fn a_terminal_gets_its_token_and_loses_it() {
     let shell = migrated();
-    let create = ["tenant", "create", "--code", "CC-012", "--name", "Coffee Corner", "--company", "CC", "--json"];
+    let create = [
+        "tenant",
+        "create",
+        "--code",
+        "CC-012",
+        "--name",
+        "Coffee Corner",
+        "--company",
+        "CC",
+        "--json",
+    ];
     let tenant = json(&shell.tsms(&create));
     assert_eq!(tenant["code"], "CC-012");
     assert_eq!(shell.tsms(&create).code, 5, "a code is used once");
 
-    let create = ["terminal", "create", "--tenant", "CC-012", "--serial", "CC-012-01", "--json"];
+    let create = [
+        "terminal",
+        "create",
+        "--tenant",
+        "CC-012",
+        "--serial",
+        "CC-012-01",
+        "--json",
+    ];
     let terminal = json(&shell.tsms(&create));
     assert_eq!(terminal["tenant_id"], tenant["id"]);
     assert_eq!(terminal["status"], "active");
@@ -83,7 +101,11 @@ fn what_is_not_there_is_5_and_named() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let shell = Shell::new();
-    let mut child = shell.command(&["config", "show"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = shell
+        .command(&["config", "show"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

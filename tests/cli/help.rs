@@ -26,7 +26,10 @@ fn every_command_explains_itself() {
         assert!(help.out.contains("Usage: tsms"), "{command:?}");
     }
     let top = shell.tsms(&["--help"]).out;
-    assert!(top.contains("Exit codes:") && top.contains("tsms up --demo"), "{top}");
+    assert!(
+        top.contains("Exit codes:") && top.contains("tsms up --demo"),
+        "{top}"
+    );
 }
 
 #[test]
@@ -35,7 +38,10 @@ fn wrong_usage_is_2_and_says_what_is_right() {
     for (args, words) in [
         (&[][..], "Usage: tsms"),
         (&["worker"], "<STAGE>"),
-        (&["worker", "validatoin"], "the stages are validation, processing, forwarding, audit, notification"),
+        (
+            &["worker", "validatoin"],
+            "the stages are validation, processing, forwarding, audit, notification",
+        ),
         (&["worker", "audit", "--concurrency", "0"], "--concurrency"),
         (&["up", "--rate", "5"], "--demo"),
         (&["token", "create"], "--terminal"),
@@ -54,7 +60,13 @@ fn wrong_usage_is_2_and_says_what_is_right() {
 #[test]
 fn roles_of_a_fleet_refuse_a_queue_in_memory() {
     let shell = Shell::new();
-    for args in [&["ingress"][..], &["worker", "audit"], &["scheduler"], &["queue", "depth"], &["queue", "rebuild"]] {
+    for args in [
+        &["ingress"][..],
+        &["worker", "audit"],
+        &["scheduler"],
+        &["queue", "depth"],
+        &["queue", "rebuild"],
+    ] {
         let ended = shell.tsms(args);
         assert_eq!(ended.code, 2, "{args:?}");
         assert!(ended.err.contains("queue.url"), "{args:?}: {}", ended.err);

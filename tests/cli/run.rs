@@ -44,7 +44,11 @@ impl Shell {
     }
 
     pub(crate) fn tsms(&self, args: &[&str]) -> Ended {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(args).output().unwrap();
         Ended {
             code: status.code().expect("ended by a signal"),
             out: String::from_utf8(stdout).unwrap(),

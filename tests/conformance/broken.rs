@@ -2,10 +2,11 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use tsms::queue;
+use nix::sys::signal::Signal;
+use tsms::{outcome::Verdict, queue};
 
 use crate::{
-    harness::{Fixture, LONG, Probe, Running, SHORT, STAGE, job, jobs, pool, settings, until},
+    harness::{Fixture, LONG, Probe, Running, SHORT, STAGE, job, jobs, pool, settings, settings_with, until},
     server::Server,
 };
 
@@ -36,19 +37,84 @@ async fn works(fixture: &Fixture, probe: &Probe) {
 async fn every_connection_is_killed() {
     let (mut fixture, running, probe) = at_work().await;
     for _ in 0..3 {
-        let killed: u64 = fixture
+        until("reader, clock and the shared connection are up", async || {
+            let list: String = fixture.server().run(&["CLIENT", "LIST", "TYPE", "normal"]).await;
+            // One more is the test's own.
+            list.lines().count() >= 4
+        })
+        .await;
+        let _: u64 = fixture
             .server()
             .run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
             .await;
-        assert!(killed >= 3, "reader, clock and the shared connection");
         works(&fixture, &probe).await;
     }
     running.stop().await;
 }
 
+/// Connections are cut again and again, at whatever they are doing, under two pools that retry every
+/// third job: no job is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_cut_all_the_time() {
+    const JOBS: i64 = 2000;
+    let mut fixture = Fixture::redis().await;
+    fixture.queue.push(STAGE, jobs(0..JOBS)).await.unwrap();
+    let (probe, seen) = Probe::new(|job| match (job.key % 3, job.attempt) {
+        (0, 0) => Verdict::Retry {
+            after: Duration::from_millis(5),
+            code: "test",
+        },
+        _ => Verdict::Done,
+    });
+    let pools = [(); 2].map(|()| fixture.start(pool(2, 20, SHORT), &probe));
+    for _ in 0..20 {
+        let cut = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+        let _: u64 = fixture.server().run(&cut).await;
+        let before = probe.worked.load(Ordering::Relaxed);
+        let some = usize::try_from(JOBS).unwrap() / 40;
+        until("some more are worked on, or all", async || {
+            let depth = fixture.queue.depth(STAGE).await;
+            probe.worked.load(Ordering::Relaxed) > before + some
+                || depth.is_ok_and(|depth| depth == queue::Depth::default())
+        })
+        .await;
+    }
+    fixture.drained(0).await;
+    for running in pools {
+        running.stop().await;
+    }
+    let counts = seen.counts().await;
+    for key in 0..JOBS {
+        let least = if key % 3 == 0 { 2 } else { 1 };
+        assert!(counts.get(&key).is_some_and(|count| *count >= least), "job {key}");
+    }
+}
+
+/// A server that answers nobody for longer than an answer may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_stands_still_for_a_while() {
+    let server = Server::start().await;
+    let queue = queue::open(&settings_with(&server.url(), 200)).await.unwrap();
+    let mut fixture = Fixture {
+        queue,
+        server: Some(server),
+    };
+    let (probe, _seen) = Probe::done();
+    let running = fixture.start(pool(1, 10, SHORT), &probe);
+    works(&fixture, &probe).await;
+    fixture.server().signal(Signal::SIGSTOP);
+    for _ in 0..3 {
+        let refused = fixture.queue.push(STAGE, jobs([1])).await;
+        assert!(matches!(refused, Err(queue::QueueError::Unavailable(_))));
+    }
+    fixture.server().signal(Signal::SIGCONT);
+    works(&fixture, &probe).await;
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_is_killed_and_comes_back_with_its_data() {
-    let mut fixture = Fixture::redis().await;
+    let mut fixture = Fixture::durable_redis().await;
     fixture.queue.push(STAGE, jobs(0..100)).await.unwrap();
     fixture
         .queue
@@ -87,12 +153,12 @@ async fn the_data_is_lost_while_sets_are_in_work() {
     let mut fixture = Fixture::redis().await;
     fixture.queue.push(STAGE, jobs(0..30)).await.unwrap();
     let (probe, seen) = Probe::new(|job| match job.key {
-        2 => tsms::outcome::Verdict::Retry {
+        2 => Verdict::Retry {
             after: Duration::ZERO,
             code: "test",
         },
-        3 => tsms::outcome::Verdict::Dead { code: "test" },
-        _ => tsms::outcome::Verdict::Done,
+        3 => Verdict::Dead { code: "test" },
+        _ => Verdict::Done,
     });
     let probe = probe.held();
     let running = fixture.start(pool(1, 10, SHORT), &probe);
@@ -169,12 +235,12 @@ async fn a_full_server_loses_no_retry() {
     let mut fixture = Fixture::redis().await;
     fixture.queue.push(STAGE, jobs([1, 2])).await.unwrap();
     let (probe, seen) = Probe::new(|job| match (job.key, job.attempt) {
-        (1, 0) => tsms::outcome::Verdict::Retry {
+        (1, 0) => Verdict::Retry {
             after: Duration::ZERO,
             code: "test",
         },
-        (2, _) => tsms::outcome::Verdict::Dead { code: "test" },
-        _ => tsms::outcome::Verdict::Done,
+        (2, _) => Verdict::Dead { code: "test" },
+        _ => Verdict::Done,
     });
     let probe = probe.held();
     let running = fixture.start(pool(1, 10, LONG), &probe);

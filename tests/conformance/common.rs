@@ -308,7 +308,7 @@ async fn nothing_of_a_job_is_lost_on_the_way(fixture: Fixture) {
         _ => Verdict::Done,
     });
     let running = fixture.start(pool(1, 10, LONG), &probe);
-    assert_eq!(seen.set().await, [sent.clone()]);
+    assert_eq!(seen.set().await, std::slice::from_ref(&sent));
     // Through the delayed jobs and back.
     assert_eq!(
         seen.set().await,

@@ -28,9 +28,9 @@ use tsms::{
 use crate::server::Server;
 
 /// How long anything that must happen may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// A lease that does not run out during a test.
-pub(crate) const LONG: Duration = Duration::from_secs(300);
+pub(crate) const LONG: Duration = Duration::from_secs(900);
 /// A lease for tests that wait for it to run out.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 /// The queue that most cases use.
@@ -39,11 +39,16 @@ pub(crate) const STAGE: Stage = Stage::Processing;
 /// Settings of a queue. The reader's and the clock's waits are so long that nothing that happens
 /// within the deadline can be due to one that ended.
 pub(crate) fn settings(url: &str) -> tsms::config::Queue {
+    settings_with(url, 600_000)
+}
+
+/// The same with another time that one answer may take, in ms.
+pub(crate) fn settings_with(url: &str, response_timeout_ms: u64) -> tsms::config::Queue {
     let settings = json!({
         "url": url,
         "prefix": "test",
-        "response_timeout_ms": 120_000,
-        "block_ms": 60_000,
+        "response_timeout_ms": response_timeout_ms,
+        "block_ms": 300_000,
         "reconnect_min_ms": 10,
         "reconnect_max_ms": 200,
         "promote_batch": 500,
@@ -67,7 +72,15 @@ impl Fixture {
     }
 
     pub(crate) async fn redis() -> Self {
-        let server = Server::start().await;
+        Self::on(Server::start().await).await
+    }
+
+    /// On a server whose data outlives it.
+    pub(crate) async fn durable_redis() -> Self {
+        Self::on(Server::durable().await).await
+    }
+
+    pub(crate) async fn on(server: Server) -> Self {
         let queue = queue::open(&settings(&server.url())).await.unwrap();
         Self {
             queue,

@@ -134,13 +134,7 @@ async fn a_backlog_does_not_make_taking_dearer() {
 /// A13: on a cluster, where Redis itself refuses commands and scripts over keys of two slots.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_is_fit_for_a_cluster() {
-    let server = Server::with(&["--cluster-enabled", "yes"]).await;
-    let _: String = server.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-    until("the cluster is up", async || {
-        let info: String = server.run(&["CLUSTER", "INFO"]).await;
-        info.contains("cluster_state:ok")
-    })
-    .await;
+    let server = Server::cluster().await;
     let queue = tsms::queue::open(&settings(&server.url())).await.unwrap();
     let mut fixture = Fixture {
         queue,

@@ -5,7 +5,13 @@
 //! The letters A1 to A14 are the faults that were found in `apalis-redis` and made this project write
 //! its own backend; each test names those it guards against.
 
-mod apalis;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod broken;
 mod common;
 mod crash;
@@ -14,3 +20,4 @@ mod layout;
 mod poison;
 mod server;
 mod stop;
+mod upstream;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use nix::{sys::signal::Signal, unistd::Pid};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
@@ -20,14 +21,30 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that writes every command to disk before it answers, so that it may be killed.
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    pub(crate) async fn with(options: &[&str]) -> Self {
+    /// A server that writes every command to disk before it answers, so that it may be killed.
+    pub(crate) async fn durable() -> Self {
+        Self::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+    }
+
+    async fn with(options: &[&str]) -> Self {
         let mut server = Self::absent(options);
         server.go().await;
+        server
+    }
+
+    /// A cluster of one node, which refuses what a larger one would refuse.
+    pub(crate) async fn cluster() -> Self {
+        let server = Self::with(&["--cluster-enabled", "yes"]).await;
+        let _: String = server.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+        until("the cluster is up", async || {
+            let info: String = server.run(&["CLUSTER", "INFO"]).await;
+            info.contains("cluster_state:ok")
+        })
+        .await;
         server
     }
 
@@ -56,7 +73,6 @@ impl Server {
                 "--daemonize",
                 "no",
             ])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
             .args(&self.options)
             .arg("--dir")
             .arg(self.folder.path())
@@ -86,6 +102,13 @@ impl Server {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server runs");
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
     }
 
     pub(crate) fn url(&self) -> String {

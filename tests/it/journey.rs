@@ -65,7 +65,7 @@ async fn check_chain(world: &World, tenant_id: i64, sales: usize) {
     for (row, seq) in rows.iter().zip(1..) {
         assert_eq!(row.seq, seq);
         assert_eq!(row.previous, previous);
-        assert_eq!(row.hash, audit::chain_hash(&previous, row.seq, &row.event, row.appended_at));
+        assert_eq!(row.hash, audit::link(&previous, row.seq, &row.event, row.appended_at));
         previous = row.hash;
     }
     for change in [Change::Recorded, Change::Decided, Change::Forwarded] {

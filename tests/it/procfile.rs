@@ -1,6 +1,6 @@
 //! The fleet as separate processes, started from the lines of the `Procfile` as a runner would.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tsms::{
 };
 
 use crate::{
-    mariadb,
+    mariadb::MariaDb,
     servers::{Guarded, Redis, spare_port},
     world::{DEADLINE, config_text, register, start_sink, unfinished},
 };
@@ -28,7 +28,8 @@ pub struct Process {
 pub struct Processes {
     lines: BTreeMap<String, String>,
     config: String,
-    ingress: SocketAddr,
+    /// The port of the ingress, the same after a restart.
+    ingress: u16,
     /// By name and number, e.g. `forwarding.1`.
     pub running: BTreeMap<String, Process>,
     pub redis: Redis,
@@ -46,9 +47,8 @@ impl Processes {
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = Redis::start();
-        let ingress: SocketAddr = format!("127.0.0.1:{}", spare_port()).parse().unwrap();
-        let text = config_text(&mariadb::fresh_database(), &redis.url(), sink_address, "")
-            .replace("listen = \"127.0.0.1:0\"\n[ops]", &format!("listen = \"{ingress}\"\n[ops]"));
+        let database = MariaDb::shared().database().await;
+        let text = config_text(&database, &redis.url(), sink_address, "");
         let file = folder.path().join("tsms.toml");
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Some(&file)).unwrap();
@@ -57,7 +57,7 @@ impl Processes {
         let mut this = Self {
             lines: lines.lines().filter_map(parse).collect(),
             config: file.display().to_string(),
-            ingress,
+            ingress: spare_port(),
             running: BTreeMap::new(),
             redis,
             sink,
@@ -93,7 +93,7 @@ impl Processes {
     fn spawn(&self, name: &str) -> Process {
         let program = Path::new(env!("CARGO_BIN_EXE_tsms"));
         let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let port = spare_port();
+        let port = if name == "ingress" { self.ingress } else { spare_port() };
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("exec {}", self.lines[name])])
@@ -106,16 +106,11 @@ impl Processes {
     /// Waits until a process says that it is ready.
     pub async fn ready(&self, process: &str) {
         let running = &self.running[process];
-        let address = if process.starts_with("ingress") {
-            self.ingress
-        } else {
-            SocketAddr::from(([127, 0, 0, 1], running.port))
-        };
         let deadline = Instant::now() + DEADLINE;
         let mut turn = tokio::time::interval(Duration::from_millis(50));
         loop {
             turn.tick().await;
-            let answer = reqwest::get(format!("http://{address}/readyz")).await;
+            let answer = reqwest::get(format!("http://127.0.0.1:{}/readyz", running.port)).await;
             if answer.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }
@@ -124,7 +119,7 @@ impl Processes {
     }
 
     pub fn base(&self) -> String {
-        format!("http://{}", self.ingress)
+        format!("http://127.0.0.1:{}", self.ingress)
     }
 
     /// A number that a process shows on `/metrics`: the sum of the series that start with `series`.

@@ -21,12 +21,12 @@ async fn trouble_of_every_kind_ends_with_each_sale_once(world: World) {
     let troubles = [
         Mode::always(SinkAnswer::Status(503)).times(3),
         Mode::always(SinkAnswer::Status(500)).applied().times(2),
-        Mode::always(SinkAnswer::TooMany { retry_after: 1 }).times(1),
+        Mode::always(SinkAnswer::Busy(1)).times(1),
         Mode::always(SinkAnswer::Reset).times(2),
         Mode::always(SinkAnswer::Reset).applied().times(2),
         Mode::always(SinkAnswer::Hang).applied().times(1),
         Mode::always(SinkAnswer::Slow(Duration::from_millis(50))).times(2),
-        Mode::always(SinkAnswer::Empty).times(1),
+        Mode::always(SinkAnswer::Empty).applied().times(1),
         Mode::always(SinkAnswer::Html).times(1),
         Mode::always(SinkAnswer::Partial { every: every(2), denial: Denial::Retry }).times(2),
     ];
@@ -52,7 +52,7 @@ async fn trouble_of_every_kind_ends_with_each_sale_once(world: World) {
 async fn a_rejected_sale_becomes_a_dead_letter(world: World) {
     let till = world.till();
     let all = NonZeroU64::new(1).unwrap();
-    world.sink.set_mode(Mode::always(SinkAnswer::Partial { every: all, denial: Denial::Reject }));
+    world.sink.set_mode(Mode::always(SinkAnswer::Partial { every: all, denial: Denial::Rejected }));
     let body = sale(till, Version::V21, 1);
     assert_eq!(world.post(till, body.body.clone()).await.status, 202);
     world.drain().await;

@@ -26,7 +26,7 @@ use tsms::{
     store::{self, AuditGap, NewTerminal, Store},
 };
 
-use crate::{mariadb, servers::Redis};
+use crate::{mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -71,7 +71,7 @@ impl World {
         let redis = (tier == Tier::Fleet).then(Redis::start);
         let database = match tier {
             Tier::Embedded => format!("sqlite:{}", folder.path().join("tsms.db").display()),
-            Tier::Fleet => mariadb::fresh_database(),
+            Tier::Fleet => MariaDb::shared().database().await,
         };
         let queue_url = redis.as_ref().map_or("memory:".to_owned(), Redis::url);
         let file = folder.path().join("tsms.toml");

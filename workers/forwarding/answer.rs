@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::workers::outbound::Body;
+use super::super::outbound::Body;
 
 /// Most characters kept of what the web application said about a refused sale.
 const DETAIL_CHARS: usize = 500;

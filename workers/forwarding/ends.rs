@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 use super::{
+    super::schedule::{Schedule, jittered},
     Attempt,
     answer::{Ruling, Said},
     batches::Batch,
@@ -14,7 +15,6 @@ use crate::{
     domain::{sale::ForwardState, time::Timestamp},
     outcome::Verdict,
     store::{ForwardItem, Settled},
-    workers::schedule::{Schedule, jittered},
 };
 
 /// How long sales wait that were claimed but not reached in time.
@@ -169,5 +169,4 @@ pub(super) const fn state(settled: &Settled) -> Option<ForwardState> {
 }
 
 #[cfg(test)]
-#[path = "ends_tests.rs"]
 mod tests;

@@ -8,14 +8,13 @@ use reqwest::{
 };
 
 use super::{
+    super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
     breaker::{Breaker, Permit},
 };
 use crate::{
-    config,
-    config::Secret,
+    config::{self, Secret},
     domain::forward::Envelope,
-    workers::{SetupError, outbound},
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -34,7 +33,7 @@ pub struct WebApp {
 }
 
 impl WebApp {
-    pub(in crate::workers) fn new(settings: &config::Forwarding) -> Result<Self, SetupError> {
+    pub(in super::super) fn new(settings: &config::Forwarding) -> Result<Self, SetupError> {
         let endpoint = outbound::web_address(&settings.endpoint);
         if settings.enabled && endpoint.is_none() {
             return Err(SetupError(

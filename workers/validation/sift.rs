@@ -285,5 +285,4 @@ fn standing(from: Option<&(Terminal, Tenant)>, accepted_at: Timestamp) -> Vec<Fi
 }
 
 #[cfg(test)]
-#[path = "sift_tests.rs"]
 mod tests;

@@ -1,16 +1,14 @@
-use super::*;
-use crate::{
-    domain::{
-        forward::Item,
-        sale::{Adjustments, Sale, Taxes, Transaction, ValidationStatus},
+use super::{
+    super::{
+        super::outbound::Body,
+        answer::{Health, Reply, judge},
+        batches::{self, Parcel},
     },
-    workers::{
-        forwarding::{
-            answer::{Health, Reply, judge},
-            batches::{self, Parcel},
-        },
-        outbound::Body,
-    },
+    *,
+};
+use crate::domain::{
+    forward::Item,
+    sale::{Adjustments, Sale, Taxes, Transaction, ValidationStatus},
 };
 
 const SCHEDULE: Schedule = Schedule {
