@@ -5,7 +5,15 @@
 #[path = "support/servers.rs"]
 mod servers;
 
-use std::{net::TcpListener, process::Command};
+use std::{
+    fs::File,
+    io::Read as _,
+    net::TcpListener,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use servers::{Guarded, Redis, spare_port};
@@ -47,4 +55,44 @@ fn a_program_ends_when_it_is_told_and_when_the_guard_is_let_go() {
     let pid = nix::unistd::Pid::from_raw(let_go.pid());
     drop(let_go);
     assert!(nix::sys::signal::kill(pid, None::<Signal>).is_err());
+}
+
+/// Names the pipe that the child of the test process below holds open.
+const PIPE: &str = "TSMS_TEST_PIPE";
+
+#[test]
+fn a_program_ends_when_the_test_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut doomed = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "holds_a_program_until_it_is_killed"])
+        .env(PIPE, &pipe)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        // Opens when the program opens its end, reads to the end when the program is gone.
+        let mut held = File::open(pipe).unwrap();
+        tell.send("held").unwrap();
+        held.read_to_end(&mut Vec::new()).unwrap();
+        tell.send("gone").unwrap();
+    });
+    let patience = Duration::from_secs(30);
+    assert_eq!(told.recv_timeout(patience), Ok("held"));
+    doomed.kill().unwrap();
+    doomed.wait().unwrap();
+    assert_eq!(told.recv_timeout(patience), Ok("gone"));
+}
+
+#[test]
+#[ignore = "the other half of the test above"]
+fn holds_a_program_until_it_is_killed() {
+    let Ok(pipe) = std::env::var(PIPE) else {
+        return;
+    };
+    let holds = Guarded::start(Command::new("sh").args(["-c", "exec sleep 1000 9>\"$0\"", &pipe]));
+    thread::park_timeout(Duration::from_secs(60));
+    drop(holds);
 }

@@ -82,3 +82,45 @@ impl Identity {
             .any(|held| held == ability || (held == "admin:*" && ability.starts_with("admin:")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_usable_while_active_and_before_its_end() {
+        let end = Timestamp::from_micros(1_000);
+        let mut terminal = Terminal {
+            id: 1,
+            tenant_id: 125,
+            serial_number: "SN-0001".to_owned(),
+            status: TerminalStatus::Active,
+            expires_at: Some(end),
+            callback_url: None,
+        };
+        assert!(terminal.usable(Timestamp::from_micros(999)));
+        assert!(!terminal.usable(end));
+        terminal.expires_at = None;
+        assert!(terminal.usable(end));
+        for status in [TerminalStatus::Inactive, TerminalStatus::Revoked] {
+            terminal.status = status;
+            assert!(!terminal.usable(Timestamp::from_micros(0)), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn the_wildcard_reaches_admin_abilities_only() {
+        let holding = |ability: &str| Identity {
+            token_id: 1,
+            terminal: None,
+            abilities: vec![ability.to_owned()],
+            expires_at: None,
+            revoked_at: None,
+        };
+        assert!(holding("transaction:create").may("transaction:create"));
+        assert!(!holding("transaction:create").may("transaction:read"));
+        assert!(holding("admin:*").may("admin:manage"));
+        assert!(!holding("admin:*").may("transaction:create"));
+        assert!(!holding("admin:manage").may("admin:tokens"));
+    }
+}

@@ -232,17 +232,17 @@ impl ForwardState {
 
 /// Digests as lower-case hex in JSON.
 pub mod hex_digest {
-    use data_encoding::HEXLOWER_PERMISSIVE;
+    use data_encoding::HEXLOWER;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use super::Digest;
+    use super::{super::checksum::from_hex, Digest};
 
     /// Writes 64 hex digits.
     ///
     /// # Errors
     /// Whatever the serializer reports.
     pub fn serialize<S: Serializer>(digest: &Digest, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str(&HEXLOWER_PERMISSIVE.encode(digest))
+        out.serialize_str(&HEXLOWER.encode(digest))
     }
 
     /// Reads 64 hex digits.
@@ -251,10 +251,50 @@ pub mod hex_digest {
     /// Anything else.
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Digest, D::Error> {
         let text = String::deserialize(input)?;
-        HEXLOWER_PERMISSIVE
-            .decode(text.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| D::Error::custom("not a SHA-256 digest in hex"))
+        from_hex(&text).ok_or_else(|| D::Error::custom("not a SHA-256 digest in hex"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_words_name_one_state_each() {
+        for status in [
+            ValidationStatus::Pending,
+            ValidationStatus::Valid,
+            ValidationStatus::Invalid,
+        ] {
+            assert_eq!(ValidationStatus::from_word(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for state in [
+            ForwardState::Pending,
+            ForwardState::Sending,
+            ForwardState::Forwarded,
+            ForwardState::Dead,
+        ] {
+            assert_eq!(ForwardState::from_word(state.as_str()), Some(state));
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for word in ["", "valid", "FAILED"] {
+            assert_eq!(ValidationStatus::from_word(word), None);
+            assert_eq!(ForwardState::from_word(word), None);
+        }
+    }
+
+    #[test]
+    fn digests_travel_as_hex_only() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Holder(#[serde(with = "hex_digest")] Digest);
+
+        let holder = Holder([0xab; 32]);
+        let json = serde_json::to_string(&holder).unwrap();
+        assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
+        assert_eq!(serde_json::from_str::<Holder>(&json).unwrap(), holder);
+        for bad in ["\"\"", "\"ab\"", "7"] {
+            assert!(serde_json::from_str::<Holder>(bad).is_err(), "{bad}");
+        }
     }
 }

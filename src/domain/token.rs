@@ -32,7 +32,7 @@ impl Kind {
     /// How a token of this kind starts.
     const fn prefix(self) -> &'static str {
         match self {
-            Kind::Terminal => "tsms_terminal_",
+            Kind::Terminal => "tsms_pos_",
             Kind::Admin => "tsms_admin_",
         }
     }
@@ -109,7 +109,7 @@ mod tests {
             token.to_uppercase(),
             format!("{token} "),
             format!(" {token}"),
-            token.replace("admin", "terminal"),
+            token.replace("admin", "pos"),
             format!("Bearer {token}"),
         ] {
             assert_eq!(recognise(&other), None, "{other}");
@@ -142,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics_on_any_text(text in "\\PC*|tsms_(terminal|admin)_\\PC{0,60}") {
+        fn never_panics_on_any_text(text in "\\PC*|tsms_(pos|admin)_\\PC{0,60}") {
             prop_assert_eq!(recognise(&text), None);
         }
     }

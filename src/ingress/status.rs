@@ -136,6 +136,9 @@ async fn find_submission(
 
 /// The one word a till shows for a recorded sale.
 fn word(view: &TransactionView) -> &'static str {
+    if view.dead_code.is_some() {
+        return "DEAD_LETTERED";
+    }
     match (view.row.status, view.forward) {
         (_, Some(ForwardState::Dead)) => "DEAD_LETTERED",
         (_, Some(ForwardState::Forwarded)) => "FORWARDED",

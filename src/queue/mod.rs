@@ -4,9 +4,8 @@
 //! latency, not data: the sweeper makes them again from the rows. Jobs are never compared: pushing
 //! one twice works on it twice, and the rows make the second time harmless.
 //!
-//! To read on: [`shell`] is a running pool (an apalis worker), [`feed`] its apalis backend, [`line`]
-//! what it exchanges with the tasks that do the input and output, which are in [`memory`] and
-//! [`redis`].
+//! To read on: `shell` is a running pool (an apalis worker), `feed` its apalis backend, `line` what it
+//! exchanges with the tasks that do the input and output, which are in `memory` and `redis`.
 
 mod feed;
 mod line;

@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 use super::{
     Handler, Job, Pool,
     feed::Feed,
-    line::{Entry, Fate, Line, Set, Settled},
+    line::{Entry, EntryId, Fate, Line, Set, Settled},
 };
 use crate::outcome::Verdict;
 
@@ -132,9 +132,12 @@ fn start<H: Handler>(
             // A task of its own for each set: sets then use all cores, and neither a panic nor a
             // long computation of one can reach its neighbours.
             async move {
+                let ids: Vec<EntryId> = set.iter().map(|entry| entry.id).collect();
+                let settle = work.settle.clone();
                 let set = AbortOnDropHandle::new(tokio::spawn(work.set(set)));
                 if let Err(broken) = set.await {
-                    error!(%broken, "a set broke down");
+                    error!(%broken, jobs = ids.len(), "a set broke down; it comes back when its lease runs out");
+                    send(&settle, ids.into_iter().map(|id| (id, Fate::Abandon)).collect()).await;
                 }
             }
         });

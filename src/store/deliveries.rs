@@ -84,8 +84,9 @@ const INSERT: Sql = Sql {
 
 const CLAIM: Sql = Sql {
     name: "notifications.claim",
+    // As with forwards, `+ 0` keeps the due index out of it.
     text: "UPDATE notifications SET state = 'SENDING', attempts = attempts + 1, claim = ?, due_at = ? \
-           WHERE transaction_id IN ({?}) AND due_at <= ?",
+           WHERE transaction_id IN ({?}) AND due_at + 0 <= ?",
 };
 
 const CLAIMED: Sql = Sql {

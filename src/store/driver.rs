@@ -1,28 +1,31 @@
 //! Sends statements to either database. Connections, rows and transactions are plain enums, so that
 //! the rest of the store is written once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{
-    StoreError,
-    dialect::{Sql, Texts, judge},
-    values::Value,
-};
 use sqlx::{
-    Arguments, AssertSqlSafe, MySql, MySqlPool, Sqlite, SqlitePool, Transaction,
+    Arguments, AssertSqlSafe, MySqlPool, Sqlite, SqlitePool, Transaction,
     mysql::{MySqlArguments, MySqlRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use super::{
+    StoreError,
+    dialect::{Sql, Texts, judge},
+    lease::Lease,
+    values::Value,
+};
+
 /// The connections of one process.
 pub(super) enum Pools {
-    MySql(MySqlPool),
+    MySql {
+        pool: MySqlPool,
+        /// How long the server may take for one answer.
+        patience: Duration,
+    },
     /// SQLite has one writer at a time; a pool of one makes the others wait in line instead of
     /// polling a lock. Readers never wait for it.
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
 }
 
 /// A database handle.
@@ -38,7 +41,7 @@ pub(super) struct Tx {
 }
 
 enum On {
-    MySql(Transaction<'static, MySql>),
+    MySql(Lease),
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -75,26 +78,13 @@ macro_rules! arguments {
     }};
 }
 
-/// Runs a statement and tells what it did.
-macro_rules! execute {
-    ($kind:ty, $on:expr, $sql:expr, $text:expr, $values:expr) => {
-        sqlx::query_with(AssertSqlSafe($text), arguments!($kind, $sql.name, $values))
-            .execute($on)
-            .await
-            .map_err(|error| judge(error, $sql.name))?
-    };
-}
-
-/// Runs a statement and reads all its rows; the statement bounds how many.
-macro_rules! fetch {
-    ($kind:ty, $on:expr, $sql:expr, $text:expr, $values:expr, $wrap:expr) => {
-        sqlx::query_with(AssertSqlSafe($text), arguments!($kind, $sql.name, $values))
-            .fetch_all($on)
-            .await
-            .map_err(|error| judge(error, $sql.name))?
-            .into_iter()
-            .map($wrap)
-            .collect()
+/// A statement for SQLite with its values.
+macro_rules! sqlite_query {
+    ($sql:expr, $text:expr, $values:expr) => {
+        sqlx::query_with(
+            AssertSqlSafe($text),
+            arguments!(SqliteArguments, $sql.name, $values),
+        )
     };
 }
 
@@ -117,7 +107,12 @@ impl Db {
     /// reads first and writes later could be refused in the middle.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let on = match &self.pools {
-            Pools::MySql(pool) => pool.begin().await.map(On::MySql),
+            Pools::MySql { pool, patience } => {
+                let mut lease = Lease::take(pool, *patience)
+                    .await
+                    .map_err(StoreError::Unavailable)?;
+                lease.begin().await.map(|()| On::MySql(lease))
+            }
             Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
         };
         Ok(Tx {
@@ -134,28 +129,56 @@ impl Db {
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
         let text = self.texts.sending(sql, rows);
-        Ok(match &self.pools {
-            Pools::MySql(pool) => done_mysql(&execute!(MySqlArguments, pool, sql, text, values)),
-            Pools::Sqlite { writer, .. } => {
-                done_sqlite(&execute!(SqliteArguments, writer, sql, text, values))
+        match &self.pools {
+            Pools::MySql { pool, patience } => {
+                let arguments = arguments!(MySqlArguments, sql.name, values);
+                let mut lease = Lease::take(pool, *patience)
+                    .await
+                    .map_err(StoreError::Unavailable)?;
+                let result = lease.execute(text, arguments).await;
+                result.map(|result| done_mysql(&result))
             }
-        })
+            Pools::Sqlite { writer, .. } => {
+                let result = sqlite_query!(sql, text, values).execute(writer).await;
+                result.map(|result| done_sqlite(&result))
+            }
+        }
+        .map_err(|error| judge(error, sql.name))
     }
 
-    /// Reads what is committed.
+    /// Reads what is committed; the statement bounds how many rows.
     pub(super) async fn fetch(
         &self,
         sql: &Sql,
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let text = self.texts.sending(sql, rows);
-        Ok(match &self.pools {
-            Pools::MySql(pool) => fetch!(MySqlArguments, pool, sql, text, values, Row::MySql),
-            Pools::Sqlite { readers, .. } => {
-                fetch!(SqliteArguments, readers, sql, text, values, Row::Sqlite)
+        match &self.pools {
+            Pools::MySql { pool, patience } => {
+                let text = self.texts.sending(sql, rows);
+                let arguments = arguments!(MySqlArguments, sql.name, values);
+                let mut lease = Lease::take(pool, *patience)
+                    .await
+                    .map_err(StoreError::Unavailable)?;
+                let rows = lease.fetch(text, arguments).await;
+                rows.map(|rows| rows.into_iter().map(Row::MySql).collect())
+                    .map_err(|error| judge(error, sql.name))
             }
-        })
+            Pools::Sqlite { readers, .. } => self.fetch_sqlite(readers, sql, rows, values).await,
+        }
+    }
+
+    async fn fetch_sqlite(
+        &self,
+        pool: &SqlitePool,
+        sql: &Sql,
+        rows: usize,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let text = self.texts.sending(sql, rows);
+        let rows = sqlite_query!(sql, text, values).fetch_all(pool).await;
+        rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+            .map_err(|error| judge(error, sql.name))
     }
 
     /// Takes a block of `count` ids of a series and gives the first.
@@ -163,7 +186,7 @@ impl Db {
         let sql = self.texts.dialect().take_ids();
         let values = [Value::Int(count), Value::Text(series)];
         match &self.pools {
-            Pools::MySql(_) => {
+            Pools::MySql { .. } => {
                 let done = self.execute(&sql, 1, &values).await?;
                 if done.rows == 0 {
                     return Err(StoreError::Missing("id series"));
@@ -171,8 +194,7 @@ impl Db {
                 Ok(done.last_id)
             }
             Pools::Sqlite { writer, .. } => {
-                let text = self.texts.sending(&sql, 1);
-                let rows: Vec<Row> = fetch!(SqliteArguments, writer, sql, text, &values, Row::Sqlite);
+                let rows = self.fetch_sqlite(writer, &sql, 1, &values).await?;
                 let row = rows.first().ok_or(StoreError::Missing("id series"))?;
                 Ok(row.cells().int()? - count)
             }
@@ -189,10 +211,18 @@ impl Tx {
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
         let text = self.texts.sending(sql, rows);
-        Ok(match &mut self.on {
-            On::MySql(tx) => done_mysql(&execute!(MySqlArguments, &mut **tx, sql, text, values)),
-            On::Sqlite(tx) => done_sqlite(&execute!(SqliteArguments, &mut **tx, sql, text, values)),
-        })
+        match &mut self.on {
+            On::MySql(lease) => {
+                let arguments = arguments!(MySqlArguments, sql.name, values);
+                let result = lease.execute(text, arguments).await;
+                result.map(|result| done_mysql(&result))
+            }
+            On::Sqlite(tx) => {
+                let result = sqlite_query!(sql, text, values).execute(&mut **tx).await;
+                result.map(|result| done_sqlite(&result))
+            }
+        }
+        .map_err(|error| judge(error, sql.name))
     }
 
     /// Reads, the transaction's own writes included.
@@ -203,16 +233,25 @@ impl Tx {
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let text = self.texts.sending(sql, rows);
-        Ok(match &mut self.on {
-            On::MySql(tx) => fetch!(MySqlArguments, &mut **tx, sql, text, values, Row::MySql),
-            On::Sqlite(tx) => fetch!(SqliteArguments, &mut **tx, sql, text, values, Row::Sqlite),
-        })
+        match &mut self.on {
+            On::MySql(lease) => {
+                let rows = lease
+                    .fetch(text, arguments!(MySqlArguments, sql.name, values))
+                    .await;
+                rows.map(|rows| rows.into_iter().map(Row::MySql).collect())
+            }
+            On::Sqlite(tx) => {
+                let rows = sqlite_query!(sql, text, values).fetch_all(&mut **tx).await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+            }
+        }
+        .map_err(|error| judge(error, sql.name))
     }
 
     /// Makes it durable. An error leaves open whether it is: what follows must be safe either way.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self.on {
-            On::MySql(tx) => tx.commit().await,
+            On::MySql(lease) => lease.commit().await,
             On::Sqlite(tx) => tx.commit().await,
         }
         .map_err(StoreError::Unavailable)
@@ -221,7 +260,7 @@ impl Tx {
     /// Undoes it now, so that what follows on this task does not wait for its locks.
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
         match self.on {
-            On::MySql(tx) => tx.rollback().await,
+            On::MySql(lease) => lease.roll_back().await,
             On::Sqlite(tx) => tx.rollback().await,
         }
         .map_err(StoreError::Unavailable)

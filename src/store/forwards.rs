@@ -73,9 +73,11 @@ pub enum Settled {
 
 const CLAIM: Sql = Sql {
     name: "forwards.claim",
-    // A row that is claimed is not due before its claim ends, one that has ended is never due.
+    // A row that is claimed is not due before its claim ends, one that has ended is never due. The
+    // `+ 0` keeps the optimizer from walking the due index, where it would wait for the rows of
+    // other claims.
     text: "UPDATE forwards SET state = 'SENDING', attempts = attempts + 1, claim = ?, due_at = ? \
-           WHERE transaction_id IN ({?}) AND due_at <= ?",
+           WHERE transaction_id IN ({?}) AND due_at + 0 <= ?",
 };
 
 const CLAIMED: Sql = Sql {

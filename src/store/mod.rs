@@ -16,6 +16,8 @@ mod directory;
 mod driver;
 mod forwards;
 mod ids;
+mod lease;
+mod migrate;
 mod money;
 mod pieces;
 mod record;
@@ -34,23 +36,21 @@ pub use sweep::{AuditGap, Mark};
 pub use tokens::TokenRow;
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
-use std::sync::Arc;
-
-use sqlx::migrate::{MigrateError, Migrator};
+use std::{sync::Arc, time::Duration};
 
 use self::{
-    dialect::{Dialect, Sql, Texts, open_mysql, open_sqlite},
+    dialect::{Dialect, Texts, open_mysql, open_sqlite},
     driver::{Db, Pools},
     ids::Ids,
 };
 use crate::config;
 
-static MYSQL_MIGRATIONS: Migrator = sqlx::migrate!("migrations/mysql");
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// Most rows in one statement. The widest insert binds 33 values a row, SQLite takes 32,766 in a
 /// statement and 500 terms in a union: 256 rows fit everywhere.
 const MOST_ROWS: usize = 256;
+
+/// How much longer than a lock wait a server may take for one answer before it is given up.
+const ANSWER_MARGIN: Duration = Duration::from_secs(10);
 
 /// The record cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,9 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
     }
     let url = settings.url.reveal();
     let (pools, dialect) = if url.starts_with("mysql:") || url.starts_with("mariadb:") {
-        (Pools::MySql(open_mysql(settings).await?), Dialect::MySql)
+        let pool = open_mysql(settings).await?;
+        let patience = settings.lock_timeout_ms.duration() + ANSWER_MARGIN;
+        (Pools::MySql { pool, patience }, Dialect::MySql)
     } else if url.starts_with("sqlite:") {
         let (writer, readers) = open_sqlite(settings).await?;
         (Pools::Sqlite { writer, readers }, Dialect::Sqlite)
@@ -132,78 +134,11 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
     })
 }
 
-const NEWEST_MIGRATION: Sql = Sql {
-    name: "_sqlx_migrations.newest",
-    text: "SELECT version, success FROM _sqlx_migrations ORDER BY version DESC LIMIT 1",
-};
-
 impl Store {
-    /// Brings the schema up to date; safe to call from many processes at once.
-    ///
-    /// # Errors
-    /// The database refuses, or was migrated by a newer program.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        match &self.inner.db.pools {
-            // The migrator holds a named lock of the server meanwhile.
-            Pools::MySql(pool) => MYSQL_MIGRATIONS.run(pool).await.map_err(cannot_migrate),
-            Pools::Sqlite { writer, .. } => retrying!(self, migrate_sqlite(writer)),
-        }
-    }
-
-    /// Asks for a sign of life, and whether the schema is the one this program expects.
-    ///
-    /// # Errors
-    /// It is not ready.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let migrations = match self.inner.db.pools {
-            Pools::MySql(_) => &MYSQL_MIGRATIONS,
-            Pools::Sqlite { .. } => &SQLITE_MIGRATIONS,
-        };
-        let expected = migrations.iter().map(|migration| migration.version).max();
-        let rows = self.inner.db.fetch(&NEWEST_MIGRATION, 1, &[]).await?;
-        let applied = match rows.first() {
-            Some(row) => {
-                let mut cells = row.cells();
-                let version = cells.int()?;
-                cells.flag()?.then_some(version)
-            }
-            None => None,
-        };
-        if applied == expected {
-            return Ok(());
-        }
-        Err(StoreError::Settings(format!(
-            "the schema is at version {applied:?}, this program needs {expected:?}; run `tsms migrate`"
-        )))
-    }
-
     /// Statements sent so far by this handle, by name (e.g. `submissions.insert`); for `/metrics`
     /// and for the tests that hold the hot path to its commit.
     #[must_use]
     pub fn statements(&self) -> Vec<(&'static str, u64)> {
         self.inner.db.texts.counts()
-    }
-}
-
-/// SQLite has no named locks: the write lock of an outer transaction keeps a second process out,
-/// and a half-done migration from being seen.
-async fn migrate_sqlite(writer: &sqlx::SqlitePool) -> Result<(), StoreError> {
-    let mut tx = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(StoreError::Unavailable)?;
-    SQLITE_MIGRATIONS
-        .run_direct(None, &mut *tx, false)
-        .await
-        .map_err(cannot_migrate)?;
-    tx.commit().await.map_err(StoreError::Unavailable)
-}
-
-fn cannot_migrate(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            StoreError::Unavailable(error)
-        }
-        other => StoreError::Settings(format!("cannot migrate: {other}")),
     }
 }

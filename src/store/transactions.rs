@@ -65,6 +65,8 @@ pub struct Decision {
 pub struct TransactionView {
     /// The row.
     pub row: Transaction,
+    /// Why processing was given up (a dead letter holds the rest), if it was.
+    pub dead_code: Option<String>,
     /// How far the delivery has come; `None` before VALID.
     pub forward: Option<ForwardState>,
     /// Delivery attempts so far.
@@ -112,7 +114,7 @@ const VIEW: Sql = Sql {
     text: concat!(
         "SELECT ",
         columns!(),
-        ", f.state, f.attempts, f.settled_at FROM transactions t \
+        ", t.dead_code, f.state, f.attempts, f.settled_at FROM transactions t \
          LEFT JOIN forwards f ON f.transaction_id = t.id \
          WHERE t.terminal_id = ? AND t.transaction_id IN ({?})"
     ),
@@ -262,9 +264,11 @@ impl Store {
 fn read_view(row: &Row) -> Result<TransactionView, StoreError> {
     let mut cells = row.cells();
     let row = transaction_row::read(&mut cells)?;
+    let dead_code = cells.text_or_null()?;
     let forward = cells.word_or_null(ForwardState::from_word)?;
     Ok(TransactionView {
         row,
+        dead_code,
         forward,
         forward_attempts: cells.count_or_zero()?,
         forward_settled_at: cells.time_or_null()?,

@@ -50,14 +50,16 @@ const PORTS: std::ops::Range<u16> = 18_000..32_000;
 
 /// Runs the program given as arguments and says its process id. Ends it when standard input ends,
 /// which happens when the test lets go or dies. Says the exit status when the program ends.
+///
+/// The watcher stands before a word is said: to talk to a test that is dead already ends the shell.
 const GUARD: &str = r#"
 exec 3<&0
 "$@" </dev/null 2>&1 3<&- &
 child=$!
-echo "guard: pid $child"
 ( read -r _ <&3; kill -9 "$child" ) >/dev/null 2>&1 &
 watcher=$!
 exec 3<&- 2>/dev/null
+echo "guard: pid $child"
 wait "$child"
 echo "guard: exit $?"
 kill "$watcher" 2>/dev/null

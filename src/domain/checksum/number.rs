@@ -1,5 +1,6 @@
-//! Numbers as PHP prints them. The system in the field hashes doubles, so this file, and no other,
-//! deals in floats; even here a number of up to 15 significant digits is printed from its own text.
+//! Numbers as PHP prints them. The system in the field hashes doubles, so floats are needed here, for
+//! printing alone and never for an amount that is kept; and even here a number of up to 15 significant
+//! digits is printed from its own text.
 
 use std::fmt::Write;
 

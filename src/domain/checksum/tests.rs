@@ -56,6 +56,42 @@ fn every_vector_in_every_version() {
 }
 
 #[test]
+fn random_documents_hash_as_in_the_field() {
+    let all: Value = serde_json::from_slice(&fixture("checksum-random.json")).unwrap();
+    let documents = all["documents"].as_array().unwrap();
+    assert_eq!(documents.len(), 250);
+    for document in documents {
+        let input = document["input"].as_str().unwrap();
+        let node = parse(input.as_bytes(), &LIMITS).unwrap();
+        for version in Version::ALL {
+            assert_eq!(
+                hex(digest(&node, version)),
+                document[version.name()].as_str().unwrap(),
+                "{input}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_worked_example_of_the_docs_is_right() {
+    let page = include_str!("../../../docs/checksum-examples.md");
+    let block = |info: &str| {
+        let (_, rest) = page.split_once(&format!("```{info}\n")).unwrap();
+        rest.split("```").next().unwrap().trim_end().to_owned()
+    };
+    let sample = block("json");
+    for version in [Version::V1, Version::V21] {
+        let shown = format!(
+            "{}\n{}",
+            text_of(&sample, version),
+            hex(digest(&parse(sample.as_bytes(), &LIMITS).unwrap(), version))
+        );
+        assert_eq!(shown, block(&format!("text {}", version.name())));
+    }
+}
+
+#[test]
 fn every_envelope_fits_its_version_and_no_other() {
     let all = vectors();
     let envelopes = all["envelopes"].as_object().unwrap();

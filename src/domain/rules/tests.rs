@@ -139,6 +139,21 @@ fn vat_is_the_rate_within_tolerance() {
             "{vat}"
         );
     }
+    for (vat, fits) in [(1_197, false), (1_198, true), (1_202, true), (1_203, false)] {
+        let mut sale = plain(10_000);
+        sale.taxes = Taxes {
+            vat: money(vat),
+            vatable_sales: money(10_000),
+            ..Taxes::default()
+        };
+        sale.net_sales = Some(money(10_000 + vat));
+        sale.gross_sales = sale.net_sales;
+        assert_eq!(
+            codes(&sale),
+            if fits { vec![] } else { vec!["vat.rate"] },
+            "{vat}"
+        );
+    }
     let mut early = seed();
     early.taxes.vat = money(12_000);
     assert_eq!(codes(&early), ["vat.rate"]);

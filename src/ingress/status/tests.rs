@@ -50,6 +50,7 @@ fn recorded(status: ValidationStatus, forward: Option<ForwardState>) -> Transact
             voided_at: None,
             void_reason: None,
         },
+        dead_code: None,
         forward,
         forward_attempts: 2,
         forward_settled_at: None,
@@ -99,6 +100,9 @@ fn one_word_for_a_till() {
     ] {
         assert_eq!(word(&recorded(status, forward)), expected);
     }
+    let mut given_up = recorded(V::Pending, None);
+    given_up.dead_code = Some("poison".to_owned());
+    assert_eq!(word(&given_up), "DEAD_LETTERED");
 }
 
 #[test]

@@ -7,17 +7,23 @@ use std::{sync::Arc, time::Duration};
 
 use ::redis::{RedisResult, Value, aio::MultiplexedConnection};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{Life, outage::Outage, scripts::SCRIPTS};
 
-/// Runs until it is dropped.
-pub(super) async fn run(life: Arc<Life>) {
+/// Runs until `stop`: a pool that takes no more must not hear the bell in the place of one that does.
+pub(super) async fn run(life: Arc<Life>, stop: CancellationToken) {
     let mut outage = life.outage("clock");
-    loop {
-        if let Err(error) = tick(&life, &mut outage).await {
-            sleep(outage.failed(&error)).await;
+    let forever = async {
+        loop {
+            if let Err(error) = tick(&life, &mut outage).await {
+                sleep(outage.failed(&error)).await;
+            }
         }
-    }
+    };
+    // Nothing is lost with a tick that is broken off: a bell it may have heard is rung again when
+    // the pool leaves.
+    stop.run_until_cancelled(forever).await;
 }
 
 /// Promotes and sleeps in turn until something fails.

@@ -184,16 +184,17 @@ impl Redis {
         let (give, sets) = mpsc::channel(1);
         let (settle, settled) = mpsc::channel(pool.concurrency.max(1));
         let reader = reader::run(Arc::clone(&life), give, settle.clone(), stop.clone());
-        let helpers = (
-            AbortOnDropHandle::new(tokio::spawn(clock::run(Arc::clone(&life)))),
-            AbortOnDropHandle::new(tokio::spawn(lease::run(Arc::clone(&life)))),
-        );
+        let clock = clock::run(Arc::clone(&life), stop.clone());
+        let clock = AbortOnDropHandle::new(tokio::spawn(clock));
         let settler = {
-            let life = Arc::clone(&life);
+            let (settling, renewing) = (Arc::clone(&life), Arc::clone(&life));
             async move {
-                settle::run(life, settled).await;
-                // Leases are renewed and delayed jobs promoted as long as anything is in work.
-                drop(helpers);
+                // Leases are renewed until the last job is settled.
+                tokio::select! {
+                    () = settle::run(settling, settled) => {}
+                    () = lease::run(renewing) => {}
+                }
+                drop(clock);
             }
         };
         let line = Line {

@@ -71,7 +71,7 @@ impl Raw {
 
     /// The job, or why it is none.
     pub(super) fn job(self) -> Result<Job, String> {
-        match self.field("v").map(Vec::as_slice) {
+        match self.field("v") {
             Some(version) if version == VERSION.as_bytes() => {}
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
@@ -90,7 +90,7 @@ impl Raw {
             enqueued_at: parse(read("e")?)
                 .map(Timestamp::from_micros)
                 .ok_or("the field \"e\" is not a number")?,
-            request_id: String::from_utf8(read("r")?.clone())
+            request_id: String::from_utf8(read("r")?.to_vec())
                 .map_err(|_| "the field \"r\" is not text".to_owned())?,
             body: Bytes::new(),
         };
@@ -102,7 +102,7 @@ impl Raw {
     /// The job as far as it can be read, and why it was parked.
     pub(super) fn parked(self) -> (Job, String) {
         let text = |name| {
-            let value = self.field(name).map(Vec::as_slice).unwrap_or_default();
+            let value = self.field(name).unwrap_or_default();
             String::from_utf8_lossy(value).into_owned()
         };
         let reason = text("why");
@@ -119,9 +119,11 @@ impl Raw {
         (Job { body, ..job }, reason)
     }
 
-    fn field(&self, name: &str) -> Option<&Vec<u8>> {
+    fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields.chunks_exact(2).find_map(|pair| match pair {
-            [Value::BulkString(key), Value::BulkString(value)] if key == name.as_bytes() => Some(value),
+            [Value::BulkString(key), Value::BulkString(value)] if key == name.as_bytes() => {
+                Some(value.as_slice())
+            }
             _ => None,
         })
     }
@@ -150,7 +152,7 @@ pub(super) fn number<T: FromStr>(value: &Value) -> Option<T> {
     }
 }
 
-fn parse<T: FromStr>(text: &Vec<u8>) -> Option<T> {
+fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 

@@ -17,16 +17,16 @@ for _, entry in ipairs(held) do
   redis.call('XCLAIM', ready, group, 'returned', 0, entry[1],
     'IDLE', LONG_AGO, 'RETRYCOUNT', math.max(0, entry[4] - 1), 'JUSTID')
 end
--- A leaving pool may also be the one that slept until the next delayed job.
-if #held > 0 or (#ARGV == 3 and redis.call('ZCARD', KEYS[2]) > 0) then
+local leaves = #ARGV == 3 and #held < limit
+local ring = #held > 0
+if leaves then
+  redis.call('XGROUP', 'DELCONSUMER', ready, group, me)
+  -- It may have been the one that slept until the next delayed job, or have heard the bell last.
+  ring = ring or redis.call('ZCARD', KEYS[2]) > 0
+    or #redis.call('XPENDING', ready, group, '-', '+', 1, 'returned') > 0
+end
+if ring then
   redis.call('DEL', KEYS[3])
   redis.call('LPUSH', KEYS[3], 1)
 end
-if #ARGV > 3 then
-  return 0
-end
-if #held == limit then
-  return 1
-end
-redis.call('XGROUP', 'DELCONSUMER', ready, group, me)
-return 0
+return (#ARGV > 3 or leaves) and 0 or 1

@@ -40,6 +40,14 @@ impl Default for RetryPolicy {
     }
 }
 
+impl RetryPolicy {
+    /// The till's own pause, or longer where it was told so.
+    fn wait(&self, told: Option<Duration>, own: Duration) -> Duration {
+        let told = told.unwrap_or_default().min(self.longest_told);
+        told.max(own)
+    }
+}
+
 /// What a till needs to post.
 pub(super) struct Till<'a> {
     pub(super) client: &'a Client,
@@ -95,9 +103,7 @@ impl Till<'_> {
                 Try::Answered(answer) => return (Some(answer), tries),
                 Try::Later(told) => told,
             };
-            let wait = told
-                .map_or(Duration::ZERO, |told| told.min(self.retry.longest_told))
-                .max(jittered(pause));
+            let wait = self.retry.wait(told, jittered(pause));
             pause = pause.saturating_mul(2).min(self.retry.longest);
             if Instant::now() + wait > end {
                 return (None, tries);
@@ -162,4 +168,34 @@ async fn read_whole(mut response: Response) -> Option<Vec<u8>> {
         body.extend_from_slice(&chunk);
     }
     Some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_is_told_counts_up_to_a_bound() {
+        let seconds = Duration::from_secs;
+        let retry = RetryPolicy {
+            longest_told: seconds(60),
+            ..RetryPolicy::default()
+        };
+        for (told, own, wait) in [
+            (None, 3, 3),
+            (Some(0), 3, 3),
+            (Some(10), 3, 10),
+            (Some(3600), 3, 60),
+        ] {
+            assert_eq!(retry.wait(told.map(seconds), seconds(own)), seconds(wait));
+        }
+    }
+
+    #[test]
+    fn pauses_are_spread_but_never_skipped() {
+        let pause = Duration::from_millis(100);
+        let pauses: Vec<Duration> = (0..200).map(|_| jittered(pause)).collect();
+        assert!(pauses.iter().all(|one| (pause / 2..=pause).contains(one)));
+        assert!(pauses.iter().any(|one| *one != pauses[0]));
+    }
 }

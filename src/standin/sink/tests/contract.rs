@@ -1,6 +1,14 @@
 //! What a batch must be, and what it does to the ledger.
 
+use uuid::Uuid;
+
 use super::*;
+use crate::domain::{
+    forward::{self, Envelope},
+    money::Money,
+    sale::{Adjustments, Sale, Taxes, Transaction, ValidationStatus},
+    time::Timestamp,
+};
 
 #[tokio::test]
 async fn a_sale_has_one_effect_however_often_it_comes() {
@@ -190,4 +198,80 @@ async fn the_documented_example_is_accepted_as_documented() {
     let summary = server.sink.summary();
     assert_eq!((summary.distinct, summary.voided), (2, 1), "{summary}");
     assert_eq!(summary.amount.to_string(), "1112.00");
+}
+
+/// What TSMS itself writes, from rows.
+fn sent(rows: &[(i64, i64, bool)]) -> Envelope {
+    let items: Vec<forward::Item> = rows
+        .iter()
+        .map(|&(id, terminal_id, voided)| forward::Item::new(&row(id, terminal_id, voided), None).unwrap())
+        .collect();
+    let items: Vec<&forward::Item> = items.iter().collect();
+    Envelope::new(125, &items, &["r-1", "r-2"], Timestamp::now()).unwrap()
+}
+
+fn row(id: i64, terminal_id: i64, voided: bool) -> Transaction {
+    let time = Timestamp::parse("2026-11-20T03:59:30.5Z").unwrap();
+    let centavos = Money::from_minor;
+    Transaction {
+        id,
+        tenant_id: 125,
+        terminal_id,
+        submission_id: 9,
+        submission_uuid: Uuid::from_u128(7),
+        sale: Sale {
+            transaction_id: Uuid::from_u128(u128::try_from(id).unwrap()),
+            hardware_id: None,
+            transaction_timestamp: time,
+            base_amount: Some(centavos(100_010)),
+            gross_sales: None,
+            net_sales: (id % 2 == 0).then_some(centavos(-7)),
+            adjustments: Adjustments {
+                promo_discount: centavos(5_010),
+                ..Adjustments::default()
+            },
+            taxes: Taxes {
+                sc_vat_exempt_sales: centavos(1),
+                ..Taxes::default()
+            },
+            promo_status: None,
+            customer_code: Some("Niño/1".to_owned()),
+            receipt_no: None,
+            payload_checksum: [0; 32],
+            remarks: Vec::new(),
+        },
+        status: ValidationStatus::Valid,
+        findings: Vec::new(),
+        created_at: time,
+        decided_at: Some(time),
+        voided_at: voided.then_some(time),
+        void_reason: voided.then(|| "wrong \"price\" 😀".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn what_tsms_writes_is_what_the_contract_asks_for() {
+    let server = Server::with_mode("ok").await;
+    let post = async |envelope: Envelope| {
+        let request = server
+            .client
+            .post(format!("{}{BULK_PATH}", server.url))
+            .header("content-type", "application/json")
+            .header("idempotency-key", envelope.idempotency_key)
+            .body(envelope.body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for rows in [
+        &[(1, 4, false)][..],
+        &[(2, 4, false), (3, 4, false)],
+        &[(4, 4, false), (5, 6, false)],
+        &[(4, 4, false), (5, 6, false)],
+        &[(4, 4, true), (6, 6, true)],
+    ] {
+        assert_eq!(post(sent(rows)).await, 200, "{}", server.sink.summary());
+    }
+    let summary = server.sink.summary();
+    assert_eq!(summary.complaints, 0, "{summary}");
+    assert_eq!((summary.distinct, summary.duplicates, summary.voided), (6, 2, 2));
+    assert_eq!(summary.amount.to_string(), "6000.60");
 }

@@ -1,0 +1,111 @@
+//! A pool that is asked to stop: nothing taken is lost, and nothing waits for a lease.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tsms::{outcome::Verdict, queue::Job};
+
+use crate::{
+    harness::{DEADLINE, Fixture, LONG, Probe, STAGE, job, jobs, pool, until},
+    on_both,
+};
+
+on_both!(
+    unworked_jobs_go_to_others_while_running_ones_finish,
+    what_outlasts_the_drain_goes_to_others,
+    stopping_again_and_again_is_no_poison,
+    an_idle_pool_stops_at_once,
+    a_pool_may_stop_before_it_began,
+);
+
+async fn unworked_jobs_go_to_others_while_running_ones_finish(fixture: Fixture) {
+    fixture.queue.push(STAGE, jobs(0..4)).await.unwrap();
+    let (slow, slow_seen) = Probe::done();
+    let slow = slow.held();
+    let first = fixture.start(pool(1, 2, LONG), &slow);
+    assert_eq!(slow_seen.keys(2).await, [0, 1]);
+    until("a set waits", async || fixture.depth().await.in_flight == 4).await;
+    first.stop.cancel();
+
+    let (probe, seen) = Probe::done();
+    let second = fixture.start(pool(1, 10, LONG), &probe);
+    assert_eq!(seen.keys(2).await, [2, 3]);
+    slow.open();
+    first.stop().await;
+    fixture.drained(0).await;
+    second.stop().await;
+    assert!(slow_seen.counts().await.is_empty());
+    assert!(seen.counts().await.is_empty());
+}
+
+async fn what_outlasts_the_drain_goes_to_others(fixture: Fixture) {
+    fixture.queue.push(STAGE, jobs(0..3)).await.unwrap();
+    // The other pool is at work already and has nothing to do.
+    let (probe, seen) = Probe::done();
+    let (stuck, stuck_seen) = Probe::done();
+    let stuck = stuck.held();
+    let stop = CancellationToken::new();
+    let (queue, signal) = (fixture.queue.clone(), stop.clone());
+    let hung = tokio::spawn(async move {
+        let drain = Duration::from_millis(50);
+        queue.work(STAGE, pool(1, 10, LONG), signal, drain, stuck).await;
+    });
+    assert_eq!(stuck_seen.keys(3).await, [0, 1, 2]);
+    let other = fixture.start(pool(1, 10, LONG), &probe);
+    stop.cancel();
+    assert_eq!(seen.keys(3).await, [0, 1, 2]);
+    hung.await.unwrap();
+    fixture.drained(0).await;
+    other.stop().await;
+}
+
+async fn stopping_again_and_again_is_no_poison(fixture: Fixture) {
+    fixture.queue.push(STAGE, vec![job(1)]).await.unwrap();
+    for _ in 0..8 {
+        let (stuck, seen) = Probe::done();
+        let stop = CancellationToken::new();
+        let work = fixture.queue.work(
+            STAGE,
+            pool(1, 10, LONG),
+            stop.clone(),
+            Duration::ZERO,
+            stuck.held(),
+        );
+        let watch = async {
+            assert_eq!(seen.keys(1).await, [1]);
+            stop.cancel();
+        };
+        tokio::join!(work, watch);
+    }
+    let (probe, seen) = Probe::done();
+    let running = fixture.start(pool(1, 10, LONG), &probe);
+    assert_eq!(seen.keys(1).await, [1]);
+    fixture.drained(0).await;
+    running.stop().await;
+    seen.none_parked().await;
+}
+
+async fn an_idle_pool_stops_at_once(fixture: Fixture) {
+    let (probe, seen) = Probe::new(|_: &Job| Verdict::Done);
+    let running = fixture.start(pool(3, 10, LONG), &probe);
+    fixture.queue.push(STAGE, jobs([1])).await.unwrap();
+    seen.set().await;
+    fixture.drained(0).await;
+    // Its blocking read lasts longer than the deadline.
+    running.stop().await;
+}
+
+async fn a_pool_may_stop_before_it_began(fixture: Fixture) {
+    fixture.queue.push(STAGE, jobs([1])).await.unwrap();
+    let (probe, seen) = Probe::done();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let work = fixture
+        .queue
+        .work(STAGE, pool(1, 10, LONG), stop, DEADLINE, probe.clone());
+    tokio::time::timeout(DEADLINE, work).await.unwrap();
+    let running = fixture.start(pool(1, 10, LONG), &probe);
+    assert_eq!(seen.keys(1).await, [1]);
+    fixture.drained(0).await;
+    running.stop().await;
+}

@@ -1,0 +1,323 @@
+//! A whole system in this process: every role, a stand-in web application, two tenants with two
+//! tills each.
+
+use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tsms::{
+    config::Config,
+    domain::{
+        sale::{ForwardState, ValidationStatus},
+        time::Timestamp,
+        token::{self, Kind},
+        work::Change,
+    },
+    fleet::{Fleet, FleetError, Roles},
+    queue::{self, Queue},
+    stage::Stage,
+    standin::{
+        sim::SimTerminal,
+        sink::{self, SinkHandle, SinkOptions},
+    },
+    store::{self, AuditGap, NewTerminal, Store},
+};
+
+use crate::{mariadb::MariaDb, servers::Redis};
+
+/// How long anything may take before a test counts as failed.
+pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Bearer token between TSMS and the stand-in web application.
+pub const SINK_TOKEN: &str = "token-of-the-web-application";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// SQLite and queues in memory.
+    Embedded,
+    /// MariaDB and Redis.
+    Fleet,
+}
+
+pub struct World {
+    /// `http://127.0.0.1:port` of the ingress.
+    pub base: String,
+    pub http: reqwest::Client,
+    pub store: Store,
+    pub queue: Queue,
+    pub sink: SinkHandle,
+    /// Two tills of one tenant, then two of another.
+    pub tills: Vec<SimTerminal>,
+    /// The queue server, where the tier has one.
+    pub redis: Option<Redis>,
+    stop: CancellationToken,
+    roles: JoinHandle<Result<(), FleetError>>,
+    sink_stop: CancellationToken,
+    _folder: TempDir,
+}
+
+impl World {
+    pub async fn start(tier: Tier) -> Self {
+        Self::start_with(tier, "").await
+    }
+
+    /// Starts with further settings, in the form of a config file.
+    pub async fn start_with(tier: Tier, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (sink, sink_address, sink_stop) = start_sink().await;
+        let redis = (tier == Tier::Fleet).then(Redis::start);
+        let database = match tier {
+            Tier::Embedded => format!("sqlite:{}", folder.path().join("tsms.db").display()),
+            Tier::Fleet => MariaDb::shared().database().await,
+        };
+        let queue_url = redis.as_ref().map_or("memory:".to_owned(), Redis::url);
+        let file = folder.path().join("tsms.toml");
+        std::fs::write(&file, config_text(&database, &queue_url, sink_address, settings)).unwrap();
+        let config = Arc::new(Config::load(Some(&file)).unwrap());
+
+        let store = store::open(&config.database).await.unwrap();
+        store.migrate().await.unwrap();
+        let queue = queue::open(&config.queue).await.unwrap();
+        let tills = register(&store).await;
+        let fleet = Fleet::start(config, store.clone(), queue.clone(), &Roles::all()).await.unwrap();
+        let base = format!("http://{}", fleet.ingress.unwrap());
+        let stop = fleet.stopper();
+        let roles = tokio::spawn(fleet.run());
+        Self {
+            base,
+            http: reqwest::Client::new(),
+            store,
+            queue,
+            sink,
+            tills,
+            redis,
+            stop,
+            roles,
+            sink_stop,
+            _folder: folder,
+        }
+    }
+
+    /// Posts a body as `till`.
+    pub async fn post(&self, till: &SimTerminal, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}/api/v1/transactions/official", self.base))
+            .bearer_auth(&till.token)
+            .header("content-type", "application/json")
+            .body(body);
+        Answer::of(request).await
+    }
+
+    pub async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("{}{path}", self.base)).bearer_auth(&till.token)).await
+    }
+
+    /// Waits until nothing is left to do: every submission processed, every sale decided, every
+    /// valid one delivered or dead, every change audited, every queue empty.
+    pub async fn drain(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut activity = self.queue.activity();
+        loop {
+            activity.mark_unchanged();
+            let left = self.left().await;
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "work is left over:\n{left}");
+            // Work of another process moves nothing here, so look again after a moment at the latest.
+            let _ = tokio::time::timeout(Duration::from_millis(200), activity.changed()).await;
+        }
+    }
+
+    /// What is left to do, for a person; empty when nothing is.
+    async fn left(&self) -> String {
+        let mut left = String::new();
+        for stage in Stage::ALL {
+            let depth = self.queue.depth(stage).await.unwrap();
+            if depth.ready + depth.in_flight + depth.delayed > 0 {
+                writeln!(left, "{stage}: {depth:?}").unwrap();
+            }
+        }
+        if left.is_empty() { unfinished(&self.store).await } else { left }
+    }
+
+    /// Ends the system; nothing may be left over.
+    pub async fn stop(self) {
+        self.drain().await;
+        self.stop.cancel();
+        self.roles.await.unwrap().unwrap();
+        self.sink_stop.cancel();
+    }
+
+    /// The first till, which most tests use.
+    pub fn till(&self) -> &SimTerminal {
+        &self.tills[0]
+    }
+}
+
+/// What the record says is unfinished, for a person; empty when nothing is.
+pub async fn unfinished(store: &Store) -> String {
+    const PAGE: usize = 1000;
+    let mut left = String::new();
+    let mut after = 0;
+    loop {
+        let page = store.scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        for (id, .., waits) in &page {
+            if *waits {
+                writeln!(left, "submission {id} waits for validation").unwrap();
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE && left.is_empty() => after = last.0,
+            _ => break,
+        }
+    }
+    after = 0;
+    while left.is_empty() {
+        let page = store.scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        for gap in &page {
+            if let Some(what) = missing(gap) {
+                writeln!(left, "transaction {}: {what}", gap.row.id).unwrap();
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = last.row.id,
+            _ => break,
+        }
+    }
+    left
+}
+
+fn missing(gap: &AuditGap) -> Option<&'static str> {
+    let audited = |change: Change| gap.audited.contains(&change.number());
+    if gap.row.status == ValidationStatus::Pending {
+        return Some("not decided");
+    }
+    if !audited(Change::Recorded) || !audited(Change::Decided) {
+        return Some("record or decision not audited");
+    }
+    match (gap.row.status, gap.forward.map(|(state, _)| state)) {
+        (ValidationStatus::Invalid, _) => None,
+        (_, Some(ForwardState::Forwarded)) if audited(Change::Forwarded) => None,
+        (_, Some(ForwardState::Dead)) if audited(Change::DeadLettered) => None,
+        (_, Some(ForwardState::Forwarded | ForwardState::Dead)) => Some("delivery not audited"),
+        _ => Some("not delivered"),
+    }
+}
+
+/// What the ingress answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Self { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The `code` of a problem document.
+    pub fn code(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        self.json()["code"].as_str().unwrap_or_else(|| panic!("no code in {self:?}")).to_owned()
+    }
+}
+
+/// A stand-in web application on a spare port.
+pub async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sink = SinkHandle::new(SinkOptions { token: Some(SINK_TOKEN.to_owned()), ..SinkOptions::default() });
+    let stop = CancellationToken::new();
+    tokio::spawn(sink::serve(listener, sink.clone(), stop.clone()));
+    (sink, address, stop)
+}
+
+/// A config file for a system under test: quick retries, short graces, everything else as shipped.
+pub fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+    format!(
+        r#"
+[database]
+url = "{database}"
+[queue]
+url = "{queue}"
+[ingress]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[forwarding]
+enabled = true
+endpoint = "http://{sink}{path}"
+token = "{SINK_TOKEN}"
+timeout_ms = 3000
+claim_ms = 5000
+retry_min_ms = 50
+retry_max_ms = 1000
+breaker_open_ms = 200
+[notification]
+retry_min_ms = 50
+retry_max_ms = 1000
+[sweeper]
+interval_ms = 200
+grace_ms = 1000
+[log]
+level = "warn"
+format = "text"
+{settings}
+"#,
+        path = sink::BULK_PATH,
+    )
+}
+
+/// Two tenants of one company with two tills each.
+pub async fn register(store: &Store) -> Vec<SimTerminal> {
+    let company = store.ensure_company("C-1", "A company").await.unwrap();
+    let mut tills = Vec::new();
+    for tenant_number in 1..=2 {
+        let code = format!("C-T{tenant_number}");
+        let tenant = store.create_tenant(company, &code, "A shop", "Asia/Manila").await.unwrap();
+        for number in 1..=2 {
+            let serial_number = format!("SN-{tenant_number}-{number}");
+            tills.push(register_till(store, tenant.id, &code, &serial_number, None).await);
+        }
+    }
+    tills
+}
+
+pub async fn register_till(
+    store: &Store,
+    tenant_id: i64,
+    customer_code: &str,
+    serial_number: &str,
+    callback_url: Option<String>,
+) -> SimTerminal {
+    let new = NewTerminal {
+        tenant_id,
+        serial_number: serial_number.to_owned(),
+        callback_url,
+        expires_at: None,
+    };
+    let terminal = store.create_terminal(&new).await.unwrap();
+    let minted = token::mint(Kind::Terminal);
+    let abilities = ["transaction:create", "transaction:read"];
+    store.create_token(&minted.digest, Some(terminal.id), "test", &abilities, None).await.unwrap();
+    SimTerminal {
+        terminal_id: terminal.id,
+        tenant_id,
+        serial_number: serial_number.to_owned(),
+        customer_code: customer_code.to_owned(),
+        token: minted.plain,
+    }
+}

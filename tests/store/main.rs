@@ -1,0 +1,112 @@
+//! The store on both databases: every test here runs on SQLite in a temporary file and on a private
+//! MariaDB.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mariadb.rs"]
+mod mariadb;
+
+mod base;
+mod fixtures;
+
+mod accepting;
+mod auditing;
+mod deciding;
+mod directory;
+mod faults;
+mod forwarding;
+mod ids;
+mod notifying;
+mod schema;
+mod sweeping;
+mod validating;
+
+/// Makes a test of each function on each database.
+macro_rules! on_both {
+    ($($module:ident: $($name:ident),+;)+) => {
+        mod on_sqlite {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::base::Base::sqlite()).await;
+                })+
+            })+
+        }
+        mod on_mariadb {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::base::Base::mariadb().await).await;
+                })+
+            })+
+        }
+    };
+}
+
+on_both! {
+    schema:
+        migrating_twice_is_migrating_once,
+        four_processes_migrate_at_once,
+        a_newer_schema_is_refused,
+        settings_that_cannot_work_are_refused;
+    accepting:
+        the_same_again_is_a_replay_and_other_content_a_conflict,
+        one_of_many_at_once_is_new,
+        duplicates_in_one_call_follow_the_first,
+        a_lone_submission_is_one_statement,
+        a_call_of_many_sizes_keeps_everything,
+        overlapping_calls_keep_each_key_once,
+        what_a_batch_carries_is_known_before_validation,
+        a_buried_submission_is_dead_once,
+        what_no_column_holds_is_refused;
+    validating:
+        a_row_comes_back_as_it_was_written,
+        the_largest_amounts_are_exact,
+        an_amount_out_of_range_is_refused,
+        a_submission_is_processed_once,
+        a_row_that_exists_changes_nothing,
+        two_workers_record_the_same_set_once,
+        receipts_are_found_in_their_window;
+    faults:
+        cancelled_calls_leave_nothing_half_done,
+        lost_connections_lose_and_double_nothing;
+    deciding:
+        a_valid_sale_gets_one_forward,
+        the_first_decision_stands,
+        two_workers_decide_each_row_once,
+        a_buried_transaction_is_not_decided;
+    forwarding:
+        each_row_is_claimed_by_one_worker,
+        a_claim_taken_over_settles_nothing,
+        retries_come_back_and_count_when_they_should,
+        a_dead_one_leaves_one_letter,
+        a_sale_costs_ten_row_writes;
+    notifying:
+        a_notice_is_made_and_delivered_once,
+        a_failed_notice_is_not_due_again;
+    auditing:
+        a_chain_has_no_gap_and_every_link_holds,
+        two_writers_never_fork_a_chain,
+        an_event_is_recorded_once;
+    ids:
+        ids_are_unique_over_processes,
+        an_old_block_is_thrown_away,
+        one_statement_serves_many_ids;
+    directory:
+        a_token_stands_for_its_terminal,
+        codes_are_unique_and_parents_must_exist,
+        lists_come_in_pages,
+        what_is_revoked_stays_revoked;
+    sweeping:
+        a_mark_never_moves_back,
+        a_scan_tells_which_submissions_are_unfinished,
+        a_scan_tells_which_transactions_are_unfinished,
+        due_rows_page_by_time,
+        the_audit_scan_shows_what_is_missing;
+}
