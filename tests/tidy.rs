@@ -1,5 +1,12 @@
 //! The layout and the import rules of `docs/architecture.md`, held by an ordinary test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test of the sources"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -53,7 +53,7 @@ pub(super) enum TenantCommand {
         /// Its id or code.
         tenant: String,
     },
-    /// Stop a tenant from submitting. Caches may let it through until ingress.identity_ttl_ms has passed.
+    /// Stop a tenant from submitting. Caches may let it through until `ingress.identity_ttl_ms` has passed.
     Disable {
         /// Its id or code.
         tenant: String,

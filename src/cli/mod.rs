@@ -42,7 +42,7 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "tsms", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
-    /// Settings that go over the defaults; TSMS__SECTION__KEY in the environment goes over both.
+    /// Settings that go over the defaults; `TSMS__SECTION__KEY` in the environment goes over both.
     #[arg(long, global = true, env = "TSMS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]

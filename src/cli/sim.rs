@@ -78,7 +78,7 @@ struct PlayArgs {
 
 #[derive(clap::Args)]
 struct TerminalsFile {
-    /// Terminals and their tokens; demo/terminals.json in fleet.data_dir unless given.
+    /// Terminals and their tokens; demo/terminals.json in `fleet.data_dir` unless given.
     #[arg(long, value_name = "FILE")]
     terminals: Option<PathBuf>,
 }

@@ -22,7 +22,7 @@ use super::{Exit, Failure, Setup, print};
     curl -X PUT http://127.0.0.1:8090/_control/mode --data 'hang+apply*3'"
 )]
 pub(super) struct Args {
-    /// Where to listen, instead of fleet.demo_sink_listen; loopback only, since whoever reaches it may change it.
+    /// Where to listen, instead of `fleet.demo_sink_listen`; loopback only, since whoever reaches it may change it.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// How it answers at first.

@@ -69,7 +69,7 @@ pub(super) enum TokenCommand {
         #[command(flatten)]
         page: Page,
     },
-    /// Revoke a token. Caches may let it through until ingress.identity_ttl_ms has passed.
+    /// Revoke a token. Caches may let it through until `ingress.identity_ttl_ms` has passed.
     Revoke {
         /// Its id.
         id: i64,

@@ -279,6 +279,7 @@ mod tests {
     async fn a_record_that_is_away_burns_nothing_and_is_asked_once() {
         let mut settings = config::Config::load(None).unwrap().database;
         settings.url = config::Secret::new("mysql://nobody@127.0.0.1:1/nothing");
+        settings.acquire_timeout_ms = Millis::new(100);
         let error = Mutex::new(store::open(&settings).await.err());
         let calls = Mutex::new(0);
         let away = |_: &[Job]| {
