@@ -41,6 +41,8 @@ pub(super) struct Closed {
     pub(super) address: SocketAddr,
     pub(super) connections: usize,
     pub(super) requests: Arc<Vec<Request>>,
+    /// Whether they are sent again and again, or once.
+    pub(super) repeat: bool,
     /// Ends when this is over, or the requests are used up.
     pub(super) limit: Duration,
     /// The status of an answer that counts as success.
@@ -198,7 +200,12 @@ impl Shared {
             return;
         };
         while start.elapsed() < load.limit {
-            let Some(request) = load.requests.get(self.take()) else {
+            let number = if load.repeat {
+                self.take() % load.requests.len().max(1)
+            } else {
+                self.take()
+            };
+            let Some(request) = load.requests.get(number) else {
                 return;
             };
             let sent = Instant::now();

@@ -80,10 +80,7 @@ impl Meter {
                 "database_rows_updated",
                 after.rows_updated.saturating_sub(before.rows_updated),
             );
-            cost(
-                "database_log_flushes",
-                after.log_flushes.saturating_sub(before.log_flushes),
-            );
+            cost("database_flushes", after.flushes.saturating_sub(before.flushes));
             cost(
                 "database_log_bytes",
                 after.log_bytes.saturating_sub(before.log_bytes),

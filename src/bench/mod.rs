@@ -6,9 +6,13 @@
 //! and the stand-in web application keeps the ledger of what arrived. `docs/performance.md` tells
 //! what each figure means.
 
+mod backlog;
+mod bare;
 mod client;
+mod connections;
 mod database;
 mod delivery;
+mod fixed;
 mod load;
 mod meter;
 mod process;
@@ -18,9 +22,11 @@ mod saturation;
 mod servers;
 mod tier;
 mod tills;
+mod yardstick;
 
 use std::{io, num::NonZero, path::PathBuf, process::ExitStatus};
 
+pub use bare::serve as serve_bare;
 pub use report::{Machine, ProcessFigures, Quantiles, Report, Scenario};
 pub use tier::Kind as Tier;
 
@@ -29,6 +35,9 @@ use crate::{
     standin::sim::{MakeError, SimTerminal},
     store::StoreError,
 };
+
+/// Connections that warm the tier up.
+const WARM_UP_CONNECTIONS: usize = 16;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -47,17 +56,35 @@ pub struct Options {
     pub scenarios: Vec<Kind>,
     /// How long each fixed rate and each saturation lasts.
     pub seconds: u64,
-    /// Most sales of a scenario that is counted in sales.
+    /// Sales of a burst; also the most that warm a tier up.
     pub most_sales: usize,
     /// Sales of the backlog.
     pub backlog: usize,
+    /// Single sales while idle.
+    pub singles: usize,
+    /// Connections kept open and silent, at most.
+    pub idle_connections: u64,
+    /// How long each yardstick is measured.
+    pub yardstick_seconds: u64,
 }
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The machine without TSMS: flushes to disk, a bare handler, bare inserts.
+    Yardsticks,
+    /// Single sales with idle time between them.
+    Idle,
+    /// Single sales at 300 and 1,000 a second with statuses between them, then the same in batches of ten.
+    Fixed,
     /// As many sales as the tier takes, from 64 and from 256 connections.
     Saturation,
+    /// A number of sales as fast as they are taken.
+    Burst,
+    /// Sales that piled up while no worker ran.
+    Backlog,
+    /// Connections that are open and silent.
+    Connections,
 }
 
 /// The bench could not be run to its end.
@@ -126,6 +153,8 @@ pub async fn run(options: Options, listener: fn(&str)) -> Result<Report, BenchEr
     };
     bench.tier.start_roles().await?;
     bench.say_processes();
+    // What starts cold is a measure of the start.
+    bench.warm_up(WARM_UP_CONNECTIONS).await?;
     for scenario in scenarios {
         bench.play(scenario).await?;
     }
@@ -137,11 +166,22 @@ pub async fn run(options: Options, listener: fn(&str)) -> Result<Report, BenchEr
 impl Bench {
     async fn play(&mut self, scenario: Kind) -> Result<(), BenchError> {
         match scenario {
+            Kind::Yardsticks => self.yardsticks().await?,
+            Kind::Idle => self.idle().await?,
+            Kind::Fixed => {
+                for rate in [300, 1000] {
+                    self.fixed(rate).await?;
+                    self.batches(rate).await?;
+                }
+            }
             Kind::Saturation => {
                 for connections in [64, 256] {
                     self.saturation(connections, self.options.seconds).await?;
                 }
             }
+            Kind::Burst => self.burst().await?,
+            Kind::Backlog => self.backlog().await?,
+            Kind::Connections => self.connections().await?,
         }
         Ok(())
     }
@@ -161,9 +201,20 @@ impl Bench {
     }
 
     /// Keeps what a scenario found, unless a process died meanwhile.
-    fn done(&mut self, scenario: Scenario) -> Result<(), BenchError> {
+    async fn done(&mut self, mut scenario: Scenario) -> Result<(), BenchError> {
         self.tier.check()?;
-        self.say(&format!("{scenario}"));
+        let held = self.tier.delivered().await?;
+        for (what, count) in [
+            ("delivered twice, without effect", held.duplicates),
+            ("delivered with other content", held.conflicts),
+            ("delivered under a second id", held.clashes),
+            ("breaches of the delivery contract", held.complaints),
+        ] {
+            if count > 0 {
+                scenario.failures.insert(what.to_owned(), count);
+            }
+        }
+        self.say(&scenario.summary());
         self.report.scenarios.push(scenario);
         Ok(())
     }

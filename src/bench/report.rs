@@ -129,6 +129,19 @@ impl Scenario {
         }
     }
 
+    /// The first line.
+    pub(super) fn summary(&self) -> String {
+        let Self {
+            name,
+            accepted,
+            forwarded,
+            failures,
+            ..
+        } = self;
+        let failed = failures.values().sum::<u64>();
+        format!("{name}: accepted {accepted}, forwarded {forwarded}, not as hoped {failed}")
+    }
+
     pub(super) fn figure(&mut self, name: &str, value: u64) {
         self.figures.insert(name.to_owned(), value);
     }

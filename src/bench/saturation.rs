@@ -38,11 +38,11 @@ impl Bench {
         let requests = self.sign(count, 1)?;
         let mut scenario = Scenario::named(name);
         self.flood(&mut scenario, requests, connections, limit).await?;
-        self.done(scenario)
+        self.done(scenario).await
     }
 
     /// Posts a few sales and waits until they have arrived.
-    async fn warm_up(&mut self, connections: usize) -> Result<Tally, BenchError> {
+    pub(super) async fn warm_up(&mut self, connections: usize) -> Result<Tally, BenchError> {
         let requests = self.sign(WARM_UP.min(self.options.most_sales), 1)?;
         let mut watch = self.fresh_watch().await?;
         let load = self.closed(requests, connections, Duration::from_secs(60));
@@ -90,11 +90,12 @@ impl Bench {
         Ok(())
     }
 
-    fn closed(&self, requests: Vec<Request>, connections: usize, limit: Duration) -> Closed {
+    pub(super) fn closed(&self, requests: Vec<Request>, connections: usize, limit: Duration) -> Closed {
         Closed {
             address: self.tier.ingress,
             connections,
             requests: Arc::new(requests),
+            repeat: false,
             limit,
             expect: 202,
         }

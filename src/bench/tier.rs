@@ -310,6 +310,8 @@ fn settings(
         ("DATABASE__URL", database.to_owned()),
         ("QUEUE__URL", queue.to_owned()),
         ("INGRESS__LISTEN", ingress.to_string()),
+        // The silent connections and those of the load at the same time.
+        ("INGRESS__MAX_CONNECTIONS", "11000".to_owned()),
         ("FORWARDING__ENABLED", "true".to_owned()),
         ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),

@@ -1,6 +1,6 @@
 //! `tsms bench`: what this program does on this machine.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Write everything found to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Be the bare handler that the bench compares with, until killed.
+    #[arg(long, value_name = "ADDR", hide = true)]
+    bare: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,18 +59,40 @@ enum TierWord {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ScenarioWord {
+    /// The machine without TSMS: flushes to disk, a bare handler, bare inserts.
+    Yardsticks,
+    /// Single sales with idle time between them.
+    Idle,
+    /// 300 and 1,000 sales a second, with statuses asked meanwhile; then in batches of ten.
+    Fixed,
+    /// As many as it takes, from 64 and from 256 connections.
     Saturation,
+    /// 100,000 sales as fast as they are taken.
+    Burst,
+    /// Sales that piled up while no worker ran.
+    Backlog,
+    /// 10,000 connections, open and silent.
+    Connections,
 }
 
 impl ScenarioWord {
     const fn kind(self) -> Kind {
         match self {
+            Self::Yardsticks => Kind::Yardsticks,
+            Self::Idle => Kind::Idle,
+            Self::Fixed => Kind::Fixed,
             Self::Saturation => Kind::Saturation,
+            Self::Burst => Kind::Burst,
+            Self::Backlog => Kind::Backlog,
+            Self::Connections => Kind::Connections,
         }
     }
 }
 
 pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
+    if let Some(address) = args.bare {
+        return Ok(bench::serve_bare(address).await?);
+    }
     let options = options(setup, &args);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -108,6 +133,9 @@ fn options(setup: &Setup, args: &Args) -> Options {
         seconds: args.seconds.unwrap_or(if args.quick { 2 } else { 30 }),
         most_sales: number(None, 500, 100_000),
         backlog: number(args.backlog, 2000, 100_000),
+        singles: number(None, 20, 200),
+        idle_connections: if args.quick { 200 } else { 10_000 },
+        yardstick_seconds: if args.quick { 1 } else { 5 },
     }
 }
 
