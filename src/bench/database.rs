@@ -14,6 +14,8 @@ use sqlx::{
     sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+pub(super) use sqlx::Error;
+
 use super::{BenchError, report::per_second};
 
 /// Bytes of a body in the yardstick, about those of a signed sale.

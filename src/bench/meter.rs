@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     BenchError, database,
     process::Usage,
-    redis,
+    redis_info,
     report::{ProcessFigures, Scenario, millis, share},
     tier::{Kind, Tier},
 };
@@ -14,7 +14,7 @@ use super::{
 struct Readings {
     usage: BTreeMap<String, Usage>,
     database: Option<database::Totals>,
-    redis: Option<redis::Totals>,
+    redis: Option<redis_info::Totals>,
     statements: BTreeMap<String, u64>,
 }
 
@@ -29,7 +29,7 @@ impl Readings {
         };
         let redis = match tier.redis {
             None => None,
-            Some(address) => Some(redis::totals(address).await?),
+            Some(address) => Some(redis_info::totals(address).await?),
         };
         Ok(Self {
             usage: tier

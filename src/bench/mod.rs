@@ -16,7 +16,7 @@ mod fixed;
 mod load;
 mod meter;
 mod process;
-mod redis;
+mod redis_info;
 mod report;
 mod saturation;
 mod servers;
@@ -113,7 +113,7 @@ pub enum BenchError {
     Store(#[from] StoreError),
     /// The database of the tier fails.
     #[error("the database of the bench: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] database::Error),
     /// A sale cannot be made.
     #[error(transparent)]
     Make(#[from] MakeError),

@@ -6,7 +6,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::process::Child;
@@ -18,6 +18,9 @@ const MS_PER_TICK: u64 = 10;
 
 /// How long a process may take to end after SIGTERM.
 const LAST_WORDS: Duration = Duration::from_secs(40);
+
+/// How long a killed process may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
 
 /// A running child process.
 pub(super) struct Process {
@@ -40,6 +43,12 @@ pub(super) struct Usage {
     pub(super) peak_kib: u64,
     /// Resident memory now.
     pub(super) resident_kib: u64,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end_at_once();
+    }
 }
 
 impl Process {
@@ -72,7 +81,6 @@ impl Process {
         // Ctrl-C is for the bench, which then ends its children in order.
         std::os::unix::process::CommandExt::process_group(&mut guarded, 0);
         let child = tokio::process::Command::from(guarded)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|error| BenchError::Missing("setpriv".to_owned(), "util-linux", error))?;
         let pid = child.id().unwrap_or_default();
@@ -83,6 +91,17 @@ impl Process {
             child,
             pid,
         })
+    }
+
+    /// Ends it at once, and waits, so that nobody writes any more into a folder that goes next.
+    fn end_at_once(&mut self) {
+        if self.child.start_kill().is_err() {
+            return;
+        }
+        let deadline = Instant::now() + GONE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Its process id.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     BenchError, database,
     process::{Process, find},
-    redis,
+    redis_info,
 };
 
 /// How long a server may take until it answers.
@@ -121,7 +121,7 @@ pub(super) async fn start_redis(folder: &Path) -> Result<(Process, SocketAddr), 
         .args(REDIS_OPTIONS);
     let mut process = Process::start("redis", true, &command, folder)?;
     let deadline = Instant::now() + START;
-    while let Err(error) = redis::ping(address).await {
+    while let Err(error) = redis_info::ping(address).await {
         process.check()?;
         if Instant::now() > deadline {
             return Err(error.into());
