@@ -314,3 +314,6 @@ impl From<tokio::time::error::Elapsed> for BenchError {
         io::Error::from(io::ErrorKind::TimedOut).into()
     }
 }
+
+#[cfg(test)]
+mod tests;
