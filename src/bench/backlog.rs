@@ -69,6 +69,7 @@ impl Bench {
             Kind::Embedded => self.tier.start_roles().await?,
         }
         self.drained(&mut watch, start, before, &mut scenario).await;
+        self.settle().await?;
         meter.stop(&self.tier, Duration::ZERO, &mut scenario).await?;
         self.done(scenario).await
     }

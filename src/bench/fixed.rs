@@ -99,6 +99,7 @@ impl Bench {
         };
         scenario.accepted = tally.good * sales_each;
         scenario.forwarded = watch.wait(scenario.accepted).await;
+        self.settle().await?;
         meter.stop(&self.tier, generator, scenario).await?;
         scenario.figure("posting_ms", millis(tally.took));
         scenario.figure("accepted_per_s", per_second(scenario.accepted, tally.took));

@@ -19,12 +19,19 @@ mod process;
 mod redis_info;
 mod report;
 mod saturation;
+mod scrape;
 mod servers;
 mod tier;
 mod tills;
 mod yardstick;
 
-use std::{io, num::NonZero, path::PathBuf, process::ExitStatus};
+use std::{
+    io,
+    num::NonZero,
+    path::PathBuf,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 pub use bare::serve as serve_bare;
 pub use report::{Machine, ProcessFigures, Quantiles, Report, Scenario};
@@ -38,6 +45,12 @@ use crate::{
 
 /// Connections that warm the tier up.
 const WARM_UP_CONNECTIONS: usize = 16;
+
+/// Older than this no reading of a gauge is: `ops.gauge_interval_ms` and a little.
+const GAUGES: Duration = Duration::from_millis(1300);
+
+/// How long the last jobs may take once everything has arrived.
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -200,15 +213,29 @@ impl Bench {
         self.say(&format!("processes: {}", all.collect::<Vec<_>>().join(", ")));
     }
 
+    /// Waits until no job is left of what has arrived already: the audit of the last deliveries.
+    async fn settle(&self) -> Result<(), BenchError> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            tokio::time::sleep(GAUGES).await;
+            if self.tier.left().await?.jobs == 0 || Instant::now() > deadline {
+                return Ok(());
+            }
+        }
+    }
+
     /// Keeps what a scenario found, unless a process died meanwhile.
     async fn done(&mut self, mut scenario: Scenario) -> Result<(), BenchError> {
         self.tier.check()?;
-        let held = self.tier.delivered().await?;
+        let (held, left) = (self.tier.delivered().await?, self.tier.left().await?);
         for (what, count) in [
             ("delivered twice, without effect", held.duplicates),
             ("delivered with other content", held.conflicts),
             ("delivered under a second id", held.clashes),
             ("breaches of the delivery contract", held.complaints),
+            ("jobs left in the queues", left.jobs),
+            ("jobs parked as poison", left.parked),
+            ("dead letters", left.dead),
         ] {
             if count > 0 {
                 scenario.failures.insert(what.to_owned(), count);

@@ -74,6 +74,7 @@ impl Bench {
         scenario.failed(&tally.failures);
         scenario.forwarded = watch.wait(tally.good).await;
         let samples = watch.samples();
+        self.settle().await?;
         meter.stop(&self.tier, tally.cpu, scenario).await?;
         let whole = reached(&samples, scenario.forwarded).map_or(start.elapsed(), |end| end - start);
         scenario.figure("posting_ms", millis(tally.took));

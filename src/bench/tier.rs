@@ -53,7 +53,7 @@ pub(super) struct Tier {
     pub(super) database_url: String,
     pub(super) processes: Vec<Process>,
     /// Where each role serves `/metrics`.
-    ops: BTreeMap<String, SocketAddr>,
+    pub(super) ops: BTreeMap<String, SocketAddr>,
     program: PathBuf,
     settings: Vec<(String, String)>,
     // Last, so that it is removed after the processes are gone.
@@ -240,21 +240,6 @@ impl Tier {
         Ok(())
     }
 
-    /// Statements sent to the database so far, by name, over all processes that run.
-    pub(super) async fn statements(&self) -> Result<BTreeMap<String, u64>, BenchError> {
-        let mut sums = BTreeMap::new();
-        for process in &self.processes {
-            let Some(ops) = self.ops.get(&process.name) else {
-                continue;
-            };
-            let (_, text) = client::once(*ops, &client::get("/metrics", None)).await?;
-            for (name, count) in String::from_utf8_lossy(&text).lines().filter_map(statement) {
-                *sums.entry(name.to_owned()).or_default() += count;
-            }
-        }
-        Ok(sums)
-    }
-
     /// Lines in the logs of the roles that are warnings or worse: the first of them, and how many.
     pub(super) fn complaints(&self) -> (u64, Vec<String>) {
         const SHOWN: usize = 5;
@@ -332,23 +317,9 @@ fn configure(file: Option<&Path>, settings: &[(String, String)]) -> Result<Confi
     Ok(Layers::read(file, environment)?.config()?)
 }
 
-/// A line of `/metrics` that counts statements: the statement's name and the count.
-fn statement(line: &str) -> Option<(&str, u64)> {
-    let rest = line.strip_prefix("tsms_store_statements_total{statement=\"")?;
-    let (name, count) = rest.split_once("\"} ")?;
-    Some((name, count.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statements_are_read_from_metrics() {
-        let line = "tsms_store_statements_total{statement=\"submissions.insert\"} 42";
-        assert_eq!(statement(line), Some(("submissions.insert", 42)));
-        assert_eq!(statement("tsms_dead_letters 0"), None);
-    }
 
     #[test]
     fn a_database_named_in_the_environment_is_never_the_one_measured() {
