@@ -242,9 +242,6 @@ fn outside(config: &Config, found: &mut Found) {
             forwarding.batch_size
         )
     });
-    found.when(forwarding.connect_timeout_ms > forwarding.timeout_ms, || {
-        "forwarding.connect_timeout_ms is above forwarding.timeout_ms".to_owned()
-    });
     found.longer(
         ("forwarding.claim_ms", forwarding.claim_ms),
         ("forwarding.timeout_ms", forwarding.timeout_ms),
