@@ -22,6 +22,8 @@ pub struct Claim {
     pub token: i64,
     /// The sales claimed, with what a batch item needs.
     pub items: Vec<ForwardItem>,
+    /// The sales that another claim holds, and when it ends unless its worker renews it.
+    pub held: Vec<(i64, Timestamp)>,
 }
 
 /// A claimed sale.
@@ -84,6 +86,17 @@ const CLAIMED: Sql = Sql {
     name: "forwards.claimed",
     text: "SELECT transaction_id, attempts, created_at FROM forwards \
            WHERE transaction_id IN ({?}) AND claim = ? ORDER BY transaction_id",
+};
+
+const HELD: Sql = Sql {
+    name: "forwards.held",
+    text: "SELECT transaction_id, due_at FROM forwards \
+           WHERE transaction_id IN ({?}) AND state = 'SENDING' AND claim <> ? ORDER BY transaction_id",
+};
+
+const RENEW: Sql = Sql {
+    name: "forwards.renew",
+    text: "UPDATE forwards SET due_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
 };
 
 const FORWARDED: Sql = Sql {
@@ -152,6 +165,7 @@ impl Store {
         ids.dedup();
         let token = rand::random_range(1..i64::MAX);
         let mut claimed: Vec<(i64, u32, Timestamp)> = Vec::new();
+        let mut held = Vec::new();
         // Each piece is a claim by itself: what is claimed when a later piece fails becomes due
         // again when the claim ends.
         for ids in self.pieces(&ids) {
@@ -162,10 +176,16 @@ impl Store {
                 .put_all(ids.iter().copied())
                 .put(now);
             let done = retrying!(self, self.inner.db.execute(&CLAIM, ids.len(), &values))?;
+            let values = with_token(ids, token);
+            if done.rows < u64::try_from(ids.len()).unwrap_or(u64::MAX) {
+                for row in self.inner.db.fetch(&HELD, ids.len(), &values).await? {
+                    let mut cells = row.cells();
+                    held.push((cells.int()?, cells.time()?));
+                }
+            }
             if done.rows == 0 {
                 continue;
             }
-            let values = with_token(ids, token);
             for row in self.inner.db.fetch(&CLAIMED, ids.len(), &values).await? {
                 let mut cells = row.cells();
                 claimed.push((cells.int()?, cells.count()?, cells.time()?));
@@ -194,7 +214,20 @@ impl Store {
                 created_at,
             });
         }
-        Ok(Claim { token, items })
+        Ok(Claim { token, items, held })
+    }
+
+    /// Puts off the end of a claim to `until`, for those of `ids` that it still holds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn renew_forwards(&self, token: i64, ids: &[i64], until: Timestamp) -> Result<(), StoreError> {
+        for ids in self.pieces(ids) {
+            let mut values = Binds::of(ids.len() + 2);
+            values.put(until).put_all(ids.iter().copied()).put(token);
+            retrying!(self, self.inner.db.execute(&RENEW, ids.len(), &values))?;
+        }
+        Ok(())
     }
 
     /// Writes the ends of claimed sales, dead letters included, in one transaction. Rows whose

@@ -22,7 +22,11 @@ pub async fn play(world: &mut World, submissions: u64, midway: impl AsyncFnOnce(
     let stop = CancellationToken::new();
     let playing = tokio::spawn(sim::run(options, Arc::new(Counters::default()), stop));
     let third = submissions / 3;
-    world.sink.wait_until(|seen| seen.distinct >= third, DEADLINE).await.unwrap();
+    world
+        .sink
+        .wait_until(|seen| seen.distinct >= third, DEADLINE)
+        .await
+        .unwrap();
     midway(world).await;
     playing.await.unwrap().unwrap()
 }
@@ -36,7 +40,11 @@ pub async fn judge(world: &World, report: &SimReport) {
         .flat_map(|record| &record.sales)
         .filter(|sale| sale.valid)
         .count() as u64;
-    world.sink.wait_until(|seen| seen.distinct >= expected, DEADLINE).await.unwrap();
+    world
+        .sink
+        .wait_until(|seen| seen.distinct >= expected, DEADLINE)
+        .await
+        .unwrap();
     world.drain().await;
     let findings = oracle::judge(&report.records, &world.sink);
     assert!(findings.is_clean(), "{findings}");

@@ -70,9 +70,17 @@ impl Processes {
         let mut release = this.spawn("release");
         assert_eq!(release.guarded.wait_exit(), 0, "{}", release.guarded.said());
         this.tills = register(&this.store).await;
-        let names: Vec<String> = this.lines.keys().filter(|name| *name != "release").cloned().collect();
+        let names: Vec<String> = this
+            .lines
+            .keys()
+            .filter(|name| *name != "release")
+            .cloned()
+            .collect();
         for name in names {
-            let count = counts.iter().find(|(counted, _)| *counted == name).map_or(1, |(_, count)| *count);
+            let count = counts
+                .iter()
+                .find(|(counted, _)| *counted == name)
+                .map_or(1, |(_, count)| *count);
             for number in 1..=count {
                 this.launch(&format!("{name}.{number}"));
             }
@@ -92,15 +100,26 @@ impl Processes {
 
     fn spawn(&self, name: &str) -> Process {
         let program = Path::new(env!("CARGO_BIN_EXE_tsms"));
-        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let port = if name == "ingress" { self.ingress } else { spare_port() };
+        let path = format!(
+            "{}:{}",
+            program.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let port = if name == "ingress" {
+            self.ingress
+        } else {
+            spare_port()
+        };
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("exec {}", self.lines[name])])
             .env("PATH", path)
             .env("PORT", port.to_string())
             .env("TSMS_CONFIG", &self.config);
-        Process { guarded: Guarded::start(&command), port }
+        Process {
+            guarded: Guarded::start(&command),
+            port,
+        }
     }
 
     /// Waits until a process says that it is ready.
@@ -114,7 +133,11 @@ impl Processes {
             if answer.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{process} is not ready: {}", running.guarded.said());
+            assert!(
+                Instant::now() < deadline,
+                "{process} is not ready: {}",
+                running.guarded.said()
+            );
         }
     }
 
@@ -127,7 +150,9 @@ impl Processes {
         let url = format!("http://127.0.0.1:{}/metrics", self.running[process].port);
         let scrape = reqwest::get(url).await.unwrap().text().await.unwrap();
         let values = scrape.lines().filter(|line| line.starts_with(series));
-        values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        values
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 
     /// Waits until the record has nothing unfinished.
@@ -147,7 +172,12 @@ impl Processes {
     /// SIGTERM to every process; each must end by itself with status 0.
     pub fn stop(mut self) {
         for (name, process) in &mut self.running {
-            assert_eq!(process.guarded.terminate(), 0, "{name}: {}", process.guarded.said());
+            assert_eq!(
+                process.guarded.terminate(),
+                0,
+                "{name}: {}",
+                process.guarded.said()
+            );
         }
     }
 }

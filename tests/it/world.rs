@@ -89,7 +89,9 @@ impl World {
         store.migrate().await.unwrap();
         let queue = queue::open(&config.queue).await.unwrap();
         let tills = register(&store).await;
-        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles).await.unwrap();
+        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles)
+            .await
+            .unwrap();
         let base = format!("http://{}", fleet.ingress.unwrap());
         let stop = fleet.stopper();
         let roles = tokio::spawn(fleet.run());
@@ -120,7 +122,12 @@ impl World {
     }
 
     pub async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.base)).bearer_auth(&till.token)).await
+        Answer::of(
+            self.http
+                .get(format!("{}{path}", self.base))
+                .bearer_auth(&till.token),
+        )
+        .await
     }
 
     /// Waits until nothing is left to do: every submission processed, every sale decided, every
@@ -149,7 +156,11 @@ impl World {
                 writeln!(left, "{stage}: {depth:?}").unwrap();
             }
         }
-        if left.is_empty() { unfinished(&self.store).await } else { left }
+        if left.is_empty() {
+            unfinished(&self.store).await
+        } else {
+            left
+        }
     }
 
     /// Ends the system; nothing may be left over.
@@ -177,7 +188,10 @@ pub async fn unfinished(store: &Store) -> String {
     let mut left = String::new();
     let mut after = 0;
     loop {
-        let page = store.scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        let page = store
+            .scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE)
+            .await
+            .unwrap();
         for (id, .., waits) in &page {
             if *waits {
                 writeln!(left, "submission {id} waits for validation").unwrap();
@@ -190,7 +204,10 @@ pub async fn unfinished(store: &Store) -> String {
     }
     after = 0;
     while left.is_empty() {
-        let page = store.scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        let page = store
+            .scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE)
+            .await
+            .unwrap();
         for gap in &page {
             if let Some(what) = missing(gap) {
                 writeln!(left, "transaction {}: {what}", gap.row.id).unwrap();
@@ -233,7 +250,11 @@ impl Answer {
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Self { status, headers, text: answer.text().await.unwrap() }
+        Self {
+            status,
+            headers,
+            text: answer.text().await.unwrap(),
+        }
     }
 
     pub fn json(&self) -> Value {
@@ -242,8 +263,14 @@ impl Answer {
 
     /// The `code` of a problem document.
     pub fn code(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
-        self.json()["code"].as_str().unwrap_or_else(|| panic!("no code in {self:?}")).to_owned()
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        self.json()["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code in {self:?}"))
+            .to_owned()
     }
 }
 
@@ -251,7 +278,10 @@ impl Answer {
 pub async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let sink = SinkHandle::new(SinkOptions { token: Some(SINK_TOKEN.to_owned()), ..SinkOptions::default() });
+    let sink = SinkHandle::new(SinkOptions {
+        token: Some(SINK_TOKEN.to_owned()),
+        ..SinkOptions::default()
+    });
     let stop = CancellationToken::new();
     tokio::spawn(sink::serve(listener, sink.clone(), stop.clone()));
     (sink, address, stop)
@@ -273,7 +303,6 @@ endpoint = "http://{sink}{path}"
 token = "{SINK_TOKEN}"
 timeout_ms = 3000
 connect_timeout_ms = 1000
-claim_ms = 5000
 retry_min_ms = 50
 retry_max_ms = 1000
 breaker_open_ms = 200
@@ -300,7 +329,10 @@ pub async fn register(store: &Store) -> Vec<SimTerminal> {
     let mut tills = Vec::new();
     for tenant_number in 1..=2 {
         let code = format!("C-T{tenant_number}");
-        let tenant = store.create_tenant(company, &code, "A shop", "Asia/Manila").await.unwrap();
+        let tenant = store
+            .create_tenant(company, &code, "A shop", "Asia/Manila")
+            .await
+            .unwrap();
         for number in 1..=2 {
             let serial_number = format!("SN-{tenant_number}-{number}");
             tills.push(register_till(store, tenant.id, &code, &serial_number, None).await);
@@ -325,7 +357,10 @@ pub async fn register_till(
     let terminal = store.create_terminal(&new).await.unwrap();
     let minted = token::mint(Kind::Terminal);
     let abilities = ["transaction:create", "transaction:read"];
-    store.create_token(&minted.digest, Some(terminal.id), "test", &abilities, None).await.unwrap();
+    store
+        .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
+        .await
+        .unwrap();
     SimTerminal {
         terminal_id: terminal.id,
         tenant_id,
