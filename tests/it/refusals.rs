@@ -56,7 +56,7 @@ async fn bodies_are_refused_by_field(world: World) {
         ("{".to_owned(), 400, "malformed_json"),
         ("[]".to_owned(), 422, "invalid_fields"),
         (text.replacen('{', "{\"tenant_id\":1,", 1), 400, "duplicate_member"),
-        (format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), 400, "too_deep"),
+        (format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), 400, "json_too_deep"),
         (format!("\u{feff}{text}"), 400, "malformed_json"),
         (text.replacen("\"transaction_count\":1", "\"transaction_count\":NaN", 1), 400, "malformed_json"),
     ];
@@ -106,7 +106,7 @@ async fn requests_are_refused_before_the_body_counts(world: World) {
         ("no token", json(http.post(&url)).body(good.clone()), 401, "unauthenticated"),
         ("garbage", json(http.post(&url)).bearer_auth("garbage").body(good.clone()), 401, "unauthenticated"),
         ("revoked", json(http.post(&url)).bearer_auth(&revoked).body(good.clone()), 401, "unauthenticated"),
-        ("ability", json(http.post(&url)).bearer_auth(&reader).body(good.clone()), 403, "missing_ability"),
+        ("ability", json(http.post(&url)).bearer_auth(&reader).body(good.clone()), 403, "ability_missing"),
         ("media type", http.post(&url).bearer_auth(&till.token).body(good.clone()), 415, "unsupported_media_type"),
         ("too large", json(http.post(&url)).bearer_auth(&till.token).body(large), 413, "body_too_large"),
         ("path", http.get(format!("{}/nowhere", world.base)), 404, "not_found"),

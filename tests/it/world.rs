@@ -24,6 +24,7 @@ use tsms::{
         sink::{self, SinkHandle, SinkOptions},
     },
     store::{self, AuditGap, NewTerminal, Store},
+    telemetry::metrics,
 };
 
 use crate::{mariadb::MariaDb, servers::Redis};
@@ -64,8 +65,14 @@ impl World {
         Self::start_with(tier, "").await
     }
 
-    /// Starts with further settings, in the form of a config file.
+    /// Starts with further settings: more of `[ops]`, then other sections.
     pub async fn start_with(tier: Tier, settings: &str) -> Self {
+        Self::start_roles(tier, settings, &Roles::all()).await
+    }
+
+    /// Starts some of the roles only.
+    pub async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
+        metrics::install();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = (tier == Tier::Fleet).then(Redis::start);
@@ -82,7 +89,7 @@ impl World {
         store.migrate().await.unwrap();
         let queue = queue::open(&config.queue).await.unwrap();
         let tills = register(&store).await;
-        let fleet = Fleet::start(config, store.clone(), queue.clone(), &Roles::all()).await.unwrap();
+        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles).await.unwrap();
         let base = format!("http://{}", fleet.ingress.unwrap());
         let stop = fleet.stopper();
         let roles = tokio::spawn(fleet.run());
@@ -148,6 +155,11 @@ impl World {
     /// Ends the system; nothing may be left over.
     pub async fn stop(self) {
         self.drain().await;
+        self.end().await;
+    }
+
+    /// Ends the system as it is.
+    pub async fn end(self) {
         self.stop.cancel();
         self.roles.await.unwrap().unwrap();
         self.sink_stop.cancel();
@@ -255,13 +267,12 @@ url = "{database}"
 url = "{queue}"
 [ingress]
 listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:0"
 [forwarding]
 enabled = true
 endpoint = "http://{sink}{path}"
 token = "{SINK_TOKEN}"
 timeout_ms = 3000
+connect_timeout_ms = 1000
 claim_ms = 5000
 retry_min_ms = 50
 retry_max_ms = 1000
@@ -275,6 +286,8 @@ grace_ms = 1000
 [log]
 level = "warn"
 format = "text"
+[ops]
+listen = "127.0.0.1:0"
 {settings}
 "#,
         path = sink::BULK_PATH,

@@ -1,11 +1,13 @@
 //! The sweeper and `rebuild`: lost queues cost latency and nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tsms::{
     config::{Config, Millis},
-    queue::{self, Pool, Queue},
+    outcome::Verdict,
+    queue::{self, Handler, Job, Pool, Queue},
     runner::Runner,
     scheduler::sweeper,
     stage::Stage,
@@ -14,7 +16,7 @@ use tsms::{
 
 use crate::world::{World, followers, with_body};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 fn quick(config: &mut Config) {
     config.sweeper.interval_ms = Millis::new(20);
@@ -91,6 +93,56 @@ async fn two_sweepers_bring_home_what_no_queue_knows_of() {
     assert_eq!(world.audited().await, 120 * 2 + 114);
     world.stop.cancel();
     tokio::time::timeout(DEADLINE, tasks.wait()).await.unwrap();
+}
+
+/// Forgets its jobs without working on them, and tells which there were.
+#[derive(Clone)]
+struct Idle(Arc<watch::Sender<BTreeSet<i64>>>);
+
+impl Handler for Idle {
+    async fn work(&self, jobs: Vec<Job>) -> Vec<Verdict> {
+        self.0
+            .send_modify(|keys| keys.extend(jobs.iter().map(|job| job.key)));
+        vec![Verdict::Done; jobs.len()]
+    }
+
+    async fn parked(&self, job: Job, reason: String) {
+        panic!("{job:?}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
+    let world = World::new(quick).await;
+    for seed in 0..60_u64 {
+        world
+            .accept(usize::try_from(seed % 4).unwrap(), 1, false, seed)
+            .await;
+    }
+    // All due at the same instant.
+    world.due_sales(0, 60, 1_000).await;
+    let queue = queue::open(&world.config.queue).await.unwrap();
+    let mut seen = Vec::new();
+    for stage in [Stage::Validation, Stage::Forwarding] {
+        let (keys, keys_seen) = watch::channel(BTreeSet::new());
+        let (queue, stop) = (queue.clone(), world.stop.clone());
+        let pool = Pool {
+            concurrency: 1,
+            batch: 5,
+            lease: DEADLINE,
+            max_deliveries: 5,
+        };
+        let idle = Idle(Arc::new(keys));
+        tokio::spawn(async move { queue.work(stage, pool, stop, DEADLINE, idle).await });
+        seen.push((stage, keys_seen));
+    }
+    let (store, config) = (world.store.clone(), Arc::clone(&world.config));
+    tokio::spawn(sweeper::run(store, queue, config, world.stop.clone()));
+    for (stage, mut keys) in seen {
+        let all = keys.wait_for(|keys| keys.len() == 60);
+        let in_time = tokio::time::timeout(DEADLINE, all).await.is_ok();
+        assert!(in_time, "{stage}: {:?}", keys.borrow());
+    }
 }
 
 #[tokio::test]

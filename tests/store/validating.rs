@@ -142,8 +142,8 @@ pub(crate) async fn a_submission_is_processed_once(base: &Base) {
         validated(first, vec![row(20, first, Uuid::new_v4())]),
         validated(second, vec![row(21, second, second.transaction_ids[0])]),
     ];
-    store.record_validated(&set).await.unwrap();
-    store.record_validated(&set).await.unwrap();
+    assert_eq!(store.record_validated(&set).await.unwrap(), [1]);
+    assert_eq!(store.record_validated(&set).await.unwrap(), [1, 2, 3]);
 
     let ids: Vec<i64> = store
         .transactions_of(&[1, 2, 3])

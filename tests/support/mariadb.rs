@@ -1,5 +1,12 @@
 //! A private MariaDB for a test binary: its own data folder, a spare port on the loopback, gone when
-//! the test process is gone, however that ends.
+//! the test process is gone, however that ends. Included with `#[path]` by the binaries that need it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a helper of tests fails the test"
+)]
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -31,16 +38,9 @@ pub(crate) struct MariaDb {
 static SHARED: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
 
 impl MariaDb {
-    /// The server that all tests of this binary share.
+    /// The server that all tests of this binary share. The first call starts it and waits seconds.
     pub(crate) fn shared() -> &'static Self {
         &SHARED
-    }
-
-    /// Starts a server with an empty data folder.
-    pub(crate) fn start() -> Self {
-        (0..STARTS)
-            .find_map(|_| Self::try_start())
-            .expect("mariadbd did not start; its messages are above")
     }
 
     /// Makes an empty database and gives its URL.
@@ -57,42 +57,31 @@ impl MariaDb {
         format!("{server}/test_{number}")
     }
 
+    fn start() -> Self {
+        (0..STARTS)
+            .find_map(|_| Self::try_start())
+            .expect("mariadbd (Debian: mariadb-server) did not start; its messages are above")
+    }
+
     fn try_start() -> Option<Self> {
         let folder = TempDir::with_prefix("tsms-mariadb-").expect("a folder").keep();
-        let data = folder.join("data");
-        let installed = Command::new("mariadb-install-db")
-            .args([
-                "--no-defaults",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ])
-            .arg(user())
-            .arg(format!("--datadir={}", data.display()))
-            .output()
-            .expect("mariadb-install-db is needed (Debian: mariadb-server)");
-        assert!(
-            installed.status.success(),
-            "mariadb-install-db: {}",
-            String::from_utf8_lossy(&installed.stderr)
-        );
         let port = spare_port();
         // `read` returns at the end of the input; the server in the background does not share it.
-        let script = r#"folder=$1; shift
-            "$@" & server=$!
-            read -r _
-            exec 2>/dev/null # nobody reads it any more
-            kill -9 "$server"; wait "$server"; rm -rf "$folder""#;
+        let script = r#"folder=$1 user=$2; shift 2
+            if mariadb-install-db --no-defaults --auth-root-authentication-method=normal \
+                --skip-test-db "$user" --datadir="$folder/data" >&2
+            then
+                mariadbd --no-defaults "$user" --datadir="$folder/data" "$@" & server=$!
+                exec 2>/dev/null # the end of the messages is the end of the server
+                read -r _
+                kill -9 "$server"; wait "$server"
+            fi
+            rm -rf "$folder""#;
         let mut guard = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(&folder)
-            .args([
-                "mariadbd",
-                "--no-defaults",
-                "--bind-address=127.0.0.1",
-                "--skip-name-resolve",
-            ])
             .arg(user())
-            .arg(format!("--datadir={}", data.display()))
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .arg(format!("--socket={}", folder.join("socket").display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()))
             .arg(format!("--port={port}"))
@@ -103,7 +92,7 @@ impl MariaDb {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("mariadbd is needed (Debian: mariadb-server)");
+            .expect("sh");
         let mut messages = BufReader::new(guard.stderr.take().expect("piped"));
         let mut seen = String::new();
         loop {
