@@ -166,6 +166,10 @@ fn ingress(config: &Config, found: &mut Found) {
             ingress.max_body_bytes
         )
     });
+    found.when(ingress.body_budget_bytes < ingress.max_body_bytes, || {
+        "ingress.body_budget_bytes is below ingress.max_body_bytes: the largest body could never be read"
+            .to_owned()
+    });
     found.when(ingress.job_body_bytes > ingress.max_body_bytes, || {
         "ingress.job_body_bytes is above ingress.max_body_bytes".to_owned()
     });
