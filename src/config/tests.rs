@@ -122,7 +122,7 @@ fn wrong_kinds_name_key_origin_and_every_one_of_them() {
 fn every_contradiction_is_told_at_once() {
     let found = problems(&[
         ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "2000"),
-        ("TSMS__FORWARDING__CLAIM_MS", "30000"),
+        ("TSMS__FORWARDING__CLAIM_MS", "999"),
         ("TSMS__STAGE__FORWARDING__TIMEOUT_MS", "30000"),
         ("TSMS__NOTIFICATION__CLAIM_MS", "10000"),
         ("TSMS__STAGE__AUDIT__RETRY_MIN_MS", "99999"),
