@@ -19,9 +19,12 @@ const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
 const CRATES: [(&str, &[&str]); 8] = [
-    ("axum", &["src/ingress/", "src/fleet", "src/standin/"]),
+    (
+        "axum",
+        &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
+    ),
     ("reqwest", &["workers/", "src/standin/"]),
-    ("sqlx", &["src/store/"]),
+    ("sqlx", &["src/store/", "src/bench/"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),
     ("redis", &["src/queue/"]),
