@@ -102,7 +102,8 @@ const RENEW: Sql = Sql {
 const FORWARDED: Sql = Sql {
     name: "forwards.forwarded",
     text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = NULL, last_code = NULL, \
-           batch_id = ?, settled_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
+           batch_id = CASE transaction_id {WHEN ? THEN ?| } END, settled_at = ? \
+           WHERE transaction_id IN ({?}) AND claim = ?",
 };
 
 const RETRY: Sql = Sql {
@@ -251,13 +252,13 @@ impl Store {
     }
 
     async fn settle_once(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
-        let mut forwarded: BTreeMap<(&str, Timestamp), Vec<i64>> = BTreeMap::new();
+        let mut forwarded: BTreeMap<Timestamp, Vec<(i64, &str)>> = BTreeMap::new();
         let mut retried: BTreeMap<(&str, bool), Vec<(i64, Timestamp)>> = BTreeMap::new();
         let mut dead: BTreeMap<i64, Death> = BTreeMap::new();
         for end in ends {
             match end {
                 Settled::Forwarded { id, at, batch_id } => {
-                    forwarded.entry((batch_id, *at)).or_default().push(*id);
+                    forwarded.entry(*at).or_default().push((*id, batch_id));
                 }
                 Settled::Retry {
                     id,
@@ -279,15 +280,17 @@ impl Store {
         }
         let mut tx = self.inner.db.begin().await?;
         let mut settled = 0;
-        for ((batch_id, at), ids) in &forwarded {
-            for ids in self.pieces(ids) {
-                let mut values = Binds::of(ids.len() + 3);
+        for (at, sent) in &forwarded {
+            for sent in self.pieces(sent) {
+                let mut values = Binds::of(sent.len() * 3 + 2);
+                for (id, batch_id) in sent {
+                    values.put(*id).put(*batch_id);
+                }
                 values
-                    .put(*batch_id)
                     .put(*at)
-                    .put_all(ids.iter().copied())
+                    .put_all(sent.iter().map(|(id, _)| *id))
                     .put(token);
-                settled += tx.execute(&FORWARDED, ids.len(), &values).await?.rows;
+                settled += tx.execute(&FORWARDED, sent.len(), &values).await?.rows;
             }
         }
         for ((code, counts), due) in &retried {

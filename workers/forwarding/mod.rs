@@ -55,6 +55,9 @@ use crate::{
 /// Shortest time after which a job looks again at a sale that another claim holds.
 const HELD_AT_LEAST: Duration = Duration::from_millis(100);
 
+/// Longest time that a sale waits for others to be settled with it.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
+
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
     if !ctx.config.forwarding.enabled {
         // The sale stays due in the record, where it costs nothing; the sweeper brings it back as
@@ -202,15 +205,23 @@ impl<'a> Run<'a> {
             budget: self.budget,
             jobs: &self.jobs.clone(),
         };
-        let parallel = settings.parallel.max(1);
         let mut ends = stream::iter(batches::build(parcels, settings.batch_size))
             .map(|batch| sender.deliver(batch))
-            .buffer_unordered(parallel)
-            .ready_chunks(parallel);
-        while let Some(ended) = ends.next().await {
-            self.settle(ended.into_iter().flatten().collect()).await?;
+            .buffer_unordered(settings.parallel.max(1));
+        // Ends are committed together, but never wait long for a batch that hangs.
+        let mut waiting = Vec::new();
+        let mut turn = tokio::time::interval(SETTLE_AFTER);
+        turn.tick().await;
+        loop {
+            tokio::select! {
+                ended = ends.next() => match ended {
+                    Some(ended) => waiting.extend(ended),
+                    None => break,
+                },
+                _ = turn.tick() => self.settle(std::mem::take(&mut waiting)).await?,
+            }
         }
-        Ok(())
+        self.settle(waiting).await
     }
 
     /// Commits ends and keeps what follows from them.
