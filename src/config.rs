@@ -232,7 +232,7 @@ pub struct Forwarding {
     pub timeout_ms: Millis,
     /// How long to wait for a connection.
     pub connect_timeout_ms: Millis,
-    /// How long a claim holds a sale; longer than `timeout_ms`.
+    /// How long a claim holds a sale without being renewed.
     pub claim_ms: Millis,
     /// Pause after the first failed attempt.
     pub retry_min_ms: Millis,

@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// A valid sale of a version; `seed` makes it unlike the others.
-pub fn sale(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
+pub(crate) fn sale(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
     make_sale(
         till,
         Kind {
@@ -31,7 +31,7 @@ pub fn sale(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
     .unwrap()
 }
 
-pub fn batch(till: &SimTerminal, version: Version, items: usize, seed: u64) -> SignedBody {
+pub(crate) fn batch(till: &SimTerminal, version: Version, items: usize, seed: u64) -> SignedBody {
     make_sale(
         till,
         Kind {
@@ -45,7 +45,7 @@ pub fn batch(till: &SimTerminal, version: Version, items: usize, seed: u64) -> S
     .unwrap()
 }
 
-pub fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
+pub(crate) fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
     make_sale(
         till,
         Kind {
@@ -59,12 +59,12 @@ pub fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
     .unwrap()
 }
 
-pub fn value(body: &SignedBody) -> Value {
+pub(crate) fn value(body: &SignedBody) -> Value {
     serde_json::from_slice(&body.body).unwrap()
 }
 
 /// Signs a changed body again, both levels, and gives its bytes.
-pub fn sign(mut body: Value, version: Version) -> String {
+pub(crate) fn sign(mut body: Value, version: Version) -> String {
     if let Some(transaction) = body.get_mut("transaction") {
         sign_level(transaction, version);
     }

@@ -12,7 +12,11 @@ use crate::world::{DEADLINE, Tier, World};
 
 /// Plays the tills of a world until `sales` submissions are accepted; `midway` happens once the web
 /// application has seen a third of them.
-pub async fn play(world: &mut World, submissions: u64, midway: impl AsyncFnOnce(&mut World)) -> SimReport {
+pub(crate) async fn play(
+    world: &mut World,
+    submissions: u64,
+    midway: impl AsyncFnOnce(&mut World),
+) -> SimReport {
     let options = SimOptions {
         rate: 2000,
         count: submissions,
@@ -32,7 +36,7 @@ pub async fn play(world: &mut World, submissions: u64, midway: impl AsyncFnOnce(
 }
 
 /// Compares what the tills were told with what the web application holds.
-pub async fn judge(world: &World, report: &SimReport) {
+pub(crate) async fn judge(world: &World, report: &SimReport) {
     let expected = report
         .records
         .iter()

@@ -1,8 +1,11 @@
 //! What the ingress refuses, with which status, code and pointer; and that nothing of it is kept.
 
-use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tsms::domain::{checksum::Version, time::Timestamp};
+use tsms::domain::{
+    checksum::Version,
+    time::Timestamp,
+    token::{self, Kind},
+};
 
 use crate::{
     bodies::{batch, sale, sign, value},
@@ -161,100 +164,56 @@ async fn requests_are_refused_before_the_body_counts(world: World) {
     let till = world.till();
     let url = format!("{}/api/v1/transactions/official", world.base);
     let good = sale(till, Version::V21, 1).body;
-    let json = |request: RequestBuilder| request.header("content-type", "application/json");
-    let http = &world.http;
-    let revoked = {
-        let minted = tsms::domain::token::mint(tsms::domain::token::Kind::Terminal);
-        let id = world
-            .store
-            .create_token(
-                &minted.digest,
-                Some(till.terminal_id),
-                "old",
-                &["transaction:create"],
-                None,
-            )
-            .await
-            .unwrap();
-        world.store.revoke_token(id, Timestamp::now()).await.unwrap();
-        minted.plain
-    };
-    let reader = {
-        let minted = tsms::domain::token::mint(tsms::domain::token::Kind::Terminal);
-        let abilities = ["transaction:read"];
+    let post = |token: &str| world.http.post(&url).bearer_auth(token);
+    let json = |token: &str| post(token).header("content-type", "application/json");
+    let get = |path: &str| {
         world
-            .store
-            .create_token(&minted.digest, Some(till.terminal_id), "r", &abilities, None)
-            .await
-            .unwrap();
-        minted.plain
+            .http
+            .get(format!("{}{path}", world.base))
+            .bearer_auth(&till.token)
     };
+    let revoked = token(&world, "transaction:create", true).await;
+    let reader = token(&world, "transaction:read", false).await;
     let large = vec![b' '; 2 * 1024 * 1024 + 1];
-    let cases: Vec<(&str, RequestBuilder, u16, &str)> = vec![
+    let anonymous = world.http.post(&url).header("content-type", "application/json");
+    let cases = [
+        (anonymous.body(good.clone()), 401, "unauthenticated"),
+        (json("garbage").body(good.clone()), 401, "unauthenticated"),
+        (json(&revoked).body(good.clone()), 401, "unauthenticated"),
+        (json(&reader).body(good.clone()), 403, "ability_missing"),
         (
-            "no token",
-            json(http.post(&url)).body(good.clone()),
-            401,
-            "unauthenticated",
-        ),
-        (
-            "garbage",
-            json(http.post(&url)).bearer_auth("garbage").body(good.clone()),
-            401,
-            "unauthenticated",
-        ),
-        (
-            "revoked",
-            json(http.post(&url)).bearer_auth(&revoked).body(good.clone()),
-            401,
-            "unauthenticated",
-        ),
-        (
-            "ability",
-            json(http.post(&url)).bearer_auth(&reader).body(good.clone()),
-            403,
-            "ability_missing",
-        ),
-        (
-            "media type",
-            http.post(&url).bearer_auth(&till.token).body(good.clone()),
+            post(&till.token).body(good.clone()),
             415,
             "unsupported_media_type",
         ),
-        (
-            "too large",
-            json(http.post(&url)).bearer_auth(&till.token).body(large),
-            413,
-            "body_too_large",
-        ),
-        (
-            "path",
-            http.get(format!("{}/nowhere", world.base)),
-            404,
-            "not_found",
-        ),
-        (
-            "method",
-            http.get(&url).bearer_auth(&till.token),
-            405,
-            "method_not_allowed",
-        ),
-        (
-            "numeric id",
-            http.get(format!("{}/api/v1/transactions/7/status", world.base))
-                .bearer_auth(&till.token),
-            404,
-            "not_found",
-        ),
+        (json(&till.token).body(large), 413, "body_too_large"),
+        (get("/nowhere"), 404, "not_found"),
+        (get("/api/v1/transactions/official"), 405, "method_not_allowed"),
+        (get("/api/v1/transactions/7/status"), 404, "not_found"),
     ];
-    for (what, request, status, code) in cases {
+    for (request, status, code) in cases {
         let answer = Answer::of(request.header("x-request-id", "a-test.1")).await;
-        assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert_eq!(answer.code(), code, "{what}: {answer:?}");
-        assert_eq!(answer.headers["x-request-id"], "a-test.1", "{what}");
-        assert_eq!(answer.json()["request_id"], "a-test.1", "{what}");
+        assert_eq!(answer.status, status, "{code}: {answer:?}");
+        assert_eq!(answer.code(), code, "{answer:?}");
+        assert_eq!(answer.headers["x-request-id"], "a-test.1", "{code}");
+        assert_eq!(answer.json()["request_id"], "a-test.1", "{code}");
     }
     world.stop().await;
+}
+
+/// A further token of the first till.
+async fn token(world: &World, ability: &str, revoked: bool) -> String {
+    let minted = token::mint(Kind::Terminal);
+    let terminal = Some(world.till().terminal_id);
+    let id = world
+        .store
+        .create_token(&minted.digest, terminal, "test", &[ability], None)
+        .await
+        .unwrap();
+    if revoked {
+        world.store.revoke_token(id, Timestamp::now()).await.unwrap();
+    }
+    minted.plain
 }
 
 async fn ownership_is_held(world: World) {

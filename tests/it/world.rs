@@ -30,30 +30,30 @@ use tsms::{
 use crate::{mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Bearer token between TSMS and the stand-in web application.
-pub const SINK_TOKEN: &str = "token-of-the-web-application";
+pub(crate) const SINK_TOKEN: &str = "token-of-the-web-application";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
+pub(crate) enum Tier {
     /// SQLite and queues in memory.
     Embedded,
     /// MariaDB and Redis.
     Fleet,
 }
 
-pub struct World {
+pub(crate) struct World {
     /// `http://127.0.0.1:port` of the ingress.
-    pub base: String,
-    pub http: reqwest::Client,
-    pub store: Store,
-    pub queue: Queue,
-    pub sink: SinkHandle,
+    pub(crate) base: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) sink: SinkHandle,
     /// Two tills of one tenant, then two of another.
-    pub tills: Vec<SimTerminal>,
+    pub(crate) tills: Vec<SimTerminal>,
     /// The queue server, where the tier has one.
-    pub redis: Option<Redis>,
+    pub(crate) redis: Option<Redis>,
     stop: CancellationToken,
     roles: JoinHandle<Result<(), FleetError>>,
     sink_stop: CancellationToken,
@@ -61,17 +61,17 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(tier: Tier) -> Self {
+    pub(crate) async fn start(tier: Tier) -> Self {
         Self::start_with(tier, "").await
     }
 
     /// Starts with further settings: more of `[ops]`, then other sections.
-    pub async fn start_with(tier: Tier, settings: &str) -> Self {
+    pub(crate) async fn start_with(tier: Tier, settings: &str) -> Self {
         Self::start_roles(tier, settings, &Roles::all()).await
     }
 
     /// Starts some of the roles only.
-    pub async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
+    pub(crate) async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
         metrics::install();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Posts a body as `till`.
-    pub async fn post(&self, till: &SimTerminal, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post(&self, till: &SimTerminal, body: impl Into<reqwest::Body>) -> Answer {
         let request = self
             .http
             .post(format!("{}/api/v1/transactions/official", self.base))
@@ -121,7 +121,7 @@ impl World {
         Answer::of(request).await
     }
 
-    pub async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
+    pub(crate) async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
         Answer::of(
             self.http
                 .get(format!("{}{path}", self.base))
@@ -132,7 +132,7 @@ impl World {
 
     /// Waits until nothing is left to do: every submission processed, every sale decided, every
     /// valid one delivered or dead, every change audited, every queue empty.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         let deadline = Instant::now() + DEADLINE;
         let mut activity = self.queue.activity();
         loop {
@@ -143,7 +143,9 @@ impl World {
             }
             assert!(Instant::now() < deadline, "work is left over:\n{left}");
             // Work of another process moves nothing here, so look again after a moment at the latest.
-            let _ = tokio::time::timeout(Duration::from_millis(200), activity.changed()).await;
+            tokio::time::timeout(Duration::from_millis(200), activity.changed())
+                .await
+                .ok();
         }
     }
 
@@ -164,26 +166,26 @@ impl World {
     }
 
     /// Ends the system; nothing may be left over.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.drain().await;
         self.end().await;
     }
 
     /// Ends the system as it is.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         self.roles.await.unwrap().unwrap();
         self.sink_stop.cancel();
     }
 
     /// The first till, which most tests use.
-    pub fn till(&self) -> &SimTerminal {
+    pub(crate) fn till(&self) -> &SimTerminal {
         &self.tills[0]
     }
 }
 
 /// What the record says is unfinished, for a person; empty when nothing is.
-pub async fn unfinished(store: &Store) -> String {
+pub(crate) async fn unfinished(store: &Store) -> String {
     const PAGE: usize = 1000;
     let mut left = String::new();
     let mut after = 0;
@@ -240,14 +242,14 @@ fn missing(gap: &AuditGap) -> Option<&'static str> {
 
 /// What the ingress answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         Self {
@@ -257,12 +259,12 @@ impl Answer {
         }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
     /// The `code` of a problem document.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         assert_eq!(
             self.headers["content-type"], "application/problem+json",
             "{self:?}"
@@ -275,7 +277,7 @@ impl Answer {
 }
 
 /// A stand-in web application on a spare port.
-pub async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
+pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let sink = SinkHandle::new(SinkOptions {
@@ -288,7 +290,7 @@ pub async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
 }
 
 /// A config file for a system under test: quick retries, short graces, everything else as shipped.
-pub fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
     format!(
         r#"
 [database]
@@ -303,7 +305,6 @@ endpoint = "http://{sink}{path}"
 token = "{SINK_TOKEN}"
 timeout_ms = 3000
 connect_timeout_ms = 1000
-claim_ms = 5000
 retry_min_ms = 50
 retry_max_ms = 1000
 breaker_open_ms = 200
@@ -325,7 +326,7 @@ listen = "127.0.0.1:0"
 }
 
 /// Two tenants of one company with two tills each.
-pub async fn register(store: &Store) -> Vec<SimTerminal> {
+pub(crate) async fn register(store: &Store) -> Vec<SimTerminal> {
     let company = store.ensure_company("C-1", "A company").await.unwrap();
     let mut tills = Vec::new();
     for tenant_number in 1..=2 {
@@ -342,7 +343,7 @@ pub async fn register(store: &Store) -> Vec<SimTerminal> {
     tills
 }
 
-pub async fn register_till(
+pub(crate) async fn register_till(
     store: &Store,
     tenant_id: i64,
     customer_code: &str,
