@@ -29,6 +29,9 @@ const NO_WORK: [(&str, &str); 2] = [
     ("TSMS__SWEEPER__GRACE_MS", "86400000"),
 ];
 
+/// The name of that process. It warns, as it should, so its log is not that of the tier.
+const ACCEPTING: &str = "tsms up, accepting only";
+
 impl Bench {
     /// As many sales as there are, as fast as they are taken.
     pub(super) async fn burst(&mut self) -> Result<(), BenchError> {
@@ -52,13 +55,13 @@ impl Bench {
             Kind::Fleet => self.tier.stop(&stages).await?,
             Kind::Embedded => {
                 self.tier.stop(&["tsms up"]).await?;
-                self.tier.start_up(&NO_WORK).await?;
+                self.tier.start_up(ACCEPTING, &NO_WORK).await?;
             }
         }
         let mut watch = self.fresh_watch().await?;
         self.pile_up(count, &mut scenario).await?;
         if self.tier.kind == Kind::Embedded {
-            self.tier.stop(&["tsms up"]).await?;
+            self.tier.stop(&[ACCEPTING]).await?;
         }
         let before = held_at(&watch.samples(), Instant::now());
         // Roles that are not started yet have used nothing.
@@ -72,6 +75,16 @@ impl Bench {
         self.settle().await?;
         meter.stop(&self.tier, Duration::ZERO, &mut scenario).await?;
         self.done(scenario).await
+    }
+
+    /// What the tier completed in a second while it had hardly a backlog, if that was measured.
+    fn shallow(&self) -> Option<u64> {
+        let saturated = self
+            .report
+            .scenarios
+            .iter()
+            .find(|it| it.name.starts_with("saturation"))?;
+        saturated.figures.get("completed_per_s").copied()
     }
 
     async fn pile_up(&self, count: usize, scenario: &mut Scenario) -> Result<(), BenchError> {
@@ -106,6 +119,9 @@ impl Bench {
         let last = rate_between(&samples, scenario.forwarded - tenth, scenario.forwarded);
         let rate = rate_between(&samples, before + 1, scenario.forwarded);
         scenario.figure("drained_per_s", rate);
+        if let Some(shallow) = self.shallow() {
+            scenario.figure("drained_percent_of_saturation", share(rate, 100, shallow));
+        }
         scenario.figure("drained_per_s_first_tenth", first);
         scenario.figure("drained_per_s_last_tenth", last);
         scenario.figure("last_tenth_percent_of_first", share(last, 100, first));

@@ -129,7 +129,7 @@ impl Tier {
     /// Starts every role and waits until all are ready.
     pub(super) async fn start_roles(&mut self) -> Result<(), BenchError> {
         match self.kind {
-            Kind::Embedded => self.start_up(&[]).await,
+            Kind::Embedded => self.start_role("tsms up", &["up"], self.ingress).await,
             Kind::Fleet => {
                 let listen = self.ingress.to_string();
                 self.start_role("ingress", &["ingress", "--listen", &listen], self.ingress)
@@ -143,13 +143,13 @@ impl Tier {
         }
     }
 
-    /// `tsms up`, with settings that go over all others.
-    pub(super) async fn start_up(&mut self, settings: &[(&str, &str)]) -> Result<(), BenchError> {
+    /// `tsms up` under another name, with settings that go over all others.
+    pub(super) async fn start_up(&mut self, name: &str, settings: &[(&str, &str)]) -> Result<(), BenchError> {
         let usual = self.settings.clone();
-        for (name, value) in settings {
-            self.settings.push(((*name).to_owned(), (*value).to_owned()));
+        for (key, value) in settings {
+            self.settings.push(((*key).to_owned(), (*value).to_owned()));
         }
-        let started = self.start_role("tsms up", &["up"], self.ingress).await;
+        let started = self.start_role(name, &["up"], self.ingress).await;
         self.settings = usual;
         started
     }

@@ -286,10 +286,7 @@ impl Store {
                 for (id, batch_id) in sent {
                     values.put(*id).put(*batch_id);
                 }
-                values
-                    .put(*at)
-                    .put_all(sent.iter().map(|(id, _)| *id))
-                    .put(token);
+                values.put(*at).put_all(sent.iter().map(|(id, _)| *id)).put(token);
                 settled += tx.execute(&FORWARDED, sent.len(), &values).await?.rows;
             }
         }
