@@ -14,6 +14,7 @@ use tsms::domain::{
     directory::{Tenant, Terminal, TerminalStatus},
     forward::{Envelope, Item},
     json,
+    money::Money,
     payload,
     rules::{self, RuleSet},
     sale::Transaction,
@@ -93,7 +94,9 @@ fn stages(c: &mut Criterion) {
     let submission = sales::accepted(Version::V21, 1);
     let encoded = submission.encode();
     group.throughput(bytes(encoded.len()));
-    group.bench_function("submission/encode", |b| b.iter(|| black_box(&submission).encode()));
+    group.bench_function("submission/encode", |b| {
+        b.iter(|| black_box(&submission).encode())
+    });
     group.bench_function("submission/decode", |b| {
         b.iter(|| AcceptedSubmission::decode(black_box(&encoded)).unwrap());
     });
@@ -101,7 +104,9 @@ fn stages(c: &mut Criterion) {
     let event = AuditEvent::recorded(&row);
     let encoded = event.encode();
     group.throughput(bytes(encoded.len()));
-    group.bench_function("event/recorded", |b| b.iter(|| AuditEvent::recorded(black_box(&row))));
+    group.bench_function("event/recorded", |b| {
+        b.iter(|| AuditEvent::recorded(black_box(&row)))
+    });
     group.bench_function("event/decided", |b| {
         b.iter(|| AuditEvent::decided(black_box(&row)).unwrap());
     });
@@ -119,7 +124,10 @@ fn stages(c: &mut Criterion) {
 fn forward(c: &mut Criterion) {
     let from = from();
     let rows: Vec<Transaction> = (1..=FORWARDED).map(|id| sales::row(Version::V21, id)).collect();
-    let items: Vec<Item> = rows.iter().map(|row| Item::new(row, Some(&from)).unwrap()).collect();
+    let items: Vec<Item> = rows
+        .iter()
+        .map(|row| Item::new(row, Some(&from)).unwrap())
+        .collect();
     let items: Vec<&Item> = items.iter().collect();
     let ids: Vec<String> = rows.iter().map(|row| row.submission_uuid.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -132,7 +140,18 @@ fn forward(c: &mut Criterion) {
 }
 
 fn rule_set() -> RuleSet {
-    tsms::config::Config::load(None).unwrap().rules
+    RuleSet {
+        version: 1,
+        max_amount: Money::from_minor(999_999_999),
+        future_tolerance_s: 300,
+        max_age_days: 30,
+        vat_rate_bp: 1_200,
+        vat_tolerance: Money::from_minor(2),
+        sum_tolerance: Money::from_minor(5),
+        net_includes_vat: true,
+        discount_ceiling_bp: 3_000,
+        service_charge_ceiling_bp: 1_500,
+    }
 }
 
 fn from() -> (Terminal, Tenant) {
