@@ -3,10 +3,13 @@
 //! It keeps number texts as sent, refuses duplicate members, and bounds depth and member counts.
 
 mod reader;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+
+pub(super) use self::scan::unescaped_length;
 
 /// A JSON value that borrows from the body it was read from.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,17 @@
 //! The canonical text, written straight into one buffer: member indices are sorted, no tree is built.
 
-use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::{
-    super::{decimal::Decimal, json::Node},
-    Version, number,
+    super::json::{Node, unescaped_length},
+    Version, amount,
+    order::in_order,
 };
 
 /// The member that holds the checksum of its object and is left out when that object is hashed.
 pub(super) const CHECKSUM_MEMBER: &str = "payload_checksum";
 
-type Member<'a> = (std::borrow::Cow<'a, str>, Node<'a>);
+pub(super) type Member<'a> = (std::borrow::Cow<'a, str>, Node<'a>);
 
 /// Writes canonical texts, one after the other, into a buffer that is kept.
 pub(super) struct Writer {
@@ -19,38 +20,48 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) const fn new(version: Version) -> Self {
+    /// A writer with a buffer of `room` bytes at first.
+    pub(super) fn new(version: Version, room: usize) -> Self {
         Self {
-            out: String::new(),
+            out: String::with_capacity(room),
             version,
         }
     }
 
-    /// Replaces the buffer's content by the text of `node` without its own checksum member.
-    pub(super) fn rewrite(&mut self, node: &Node<'_>) {
-        self.out.clear();
+    /// Appends the text of `node` without its own checksum member.
+    pub(super) fn level(&mut self, node: &Node<'_>) {
         match node {
-            Node::Object(members) => {
-                self.object(
-                    members
-                        .iter()
-                        .filter(|(name, _)| name != CHECKSUM_MEMBER)
-                        .collect(),
-                );
-            }
+            Node::Object(members) => in_order(members, |members, _| {
+                let others = members.iter().filter(|(name, _)| name != CHECKSUM_MEMBER);
+                self.members(others.copied());
+            }),
             other => self.value(other),
         }
     }
 
-    fn value(&mut self, node: &Node<'_>) {
+    /// Appends the text of an object as it stands within another one, and says which bytes of the
+    /// buffer are its own checksum member with one comma. Without them the text is the one that
+    /// [`Writer::level`] writes, as leaving out a plain name moves no other one. `None` where that
+    /// does not hold: nothing else is left, or some name may be a number, so that without the member
+    /// the rest may be a list.
+    pub(super) fn nested_level(&mut self, members: &[Member<'_>]) -> Option<Range<usize>> {
+        in_order(members, |ordered, plain| {
+            let own = self.members(ordered.iter().copied());
+            own.filter(|_| plain && ordered.len() > 1)
+        })
+    }
+
+    pub(super) fn value(&mut self, node: &Node<'_>) {
         match node {
             Node::Null => self.out.push_str("null"),
             Node::Bool(true) => self.out.push_str("true"),
             Node::Bool(false) => self.out.push_str("false"),
-            Node::Number(text) => number::write_number(&mut self.out, text),
+            Node::Number(text) => amount::write_number(&mut self.out, text),
             Node::String(text) => self.string(text),
             Node::Array(items) => self.list(items.iter()),
-            Node::Object(members) => self.object(members.iter().collect()),
+            Node::Object(members) => in_order(members, |members, _| {
+                self.members(members.iter().copied());
+            }),
         }
     }
 
@@ -65,27 +76,40 @@ impl Writer {
         self.out.push(']');
     }
 
-    fn object(&mut self, members: Vec<&Member<'_>>) {
-        let members = sorted(members);
-        let is_list = members
-            .iter()
-            .enumerate()
-            .all(|(position, (name, _))| is_index(name, position));
-        if is_list {
+    /// Writes an object of these members and says where it has a checksum member: with the comma
+    /// before it, or the place of the one after it if it comes first.
+    fn members<'n, 'a: 'n>(
+        &mut self,
+        members: impl Iterator<Item = &'n Member<'a>> + Clone,
+    ) -> Option<Range<usize>> {
+        let mut names = members.clone().enumerate();
+        if names.all(|(position, (name, _))| is_index(name, position)) {
             // An empty object, or one whose names are 0 to n-1: the field cannot tell it from a list.
-            self.list(members.iter().map(|(_, value)| value));
-            return;
+            self.list(members.map(|(_, value)| value));
+            return None;
         }
+        let mut checksum = None;
         self.out.push('{');
-        for (position, (name, value)) in members.into_iter().enumerate() {
+        for (position, (name, value)) in members.enumerate() {
+            let start = self.out.len();
             if position > 0 {
                 self.out.push(',');
             }
-            self.string(name);
-            self.out.push(':');
+            self.name(name);
             self.member(name, value);
+            if name == CHECKSUM_MEMBER {
+                let comma_after = usize::from(position == 0);
+                checksum = Some(start..self.out.len() + comma_after);
+            }
         }
         self.out.push('}');
+        checksum
+    }
+
+    /// A member's name and the colon.
+    pub(super) fn name(&mut self, name: &str) {
+        self.string(name);
+        self.out.push(':');
     }
 
     /// The value of a member, by the money rule where the name calls for it.
@@ -100,8 +124,8 @@ impl Writer {
     /// What a cast to a double makes of a value.
     fn cast(&mut self, node: &Node<'_>) {
         let truth = match node {
-            Node::Number(text) => return number::write_cast_number(&mut self.out, text),
-            Node::String(text) => return number::write_cast_text(&mut self.out, text),
+            Node::Number(text) => return amount::write_cast_number(&mut self.out, text),
+            Node::String(text) => return amount::write_cast_text(&mut self.out, text),
             Node::Null => false,
             Node::Bool(truth) => *truth,
             Node::Array(items) => !items.is_empty(),
@@ -119,7 +143,7 @@ impl Writer {
         };
         let start = self.out.len();
         self.out.push('"');
-        if number::write_hundredths(&mut self.out, text) {
+        if amount::write_hundredths(&mut self.out, text) {
             self.out.push('"');
         } else {
             self.out.truncate(start);
@@ -137,9 +161,8 @@ impl Writer {
 /// Escapes what the field escapes: quotes, backslashes, control characters and the two Unicode line
 /// separators; neither slashes nor any other character.
 pub(in super::super) fn write_escaped(out: &mut String, text: &str) {
-    let special = |c: char| matches!(c, '"' | '\\' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}');
     let mut rest = text;
-    while let Some((plain, after)) = rest.find(special).and_then(|at| rest.split_at_checked(at)) {
+    while let Some((plain, after)) = rest.split_at_checked(unescaped_length(rest.as_bytes())) {
         out.push_str(plain);
         let mut characters = after.chars();
         match characters.next() {
@@ -150,12 +173,12 @@ pub(in super::super) fn write_escaped(out: &mut String, text: &str) {
             Some('\n') => out.push_str("\\n"),
             Some('\r') => out.push_str("\\r"),
             Some('\t') => out.push_str("\\t"),
-            Some(other) => push_code(out, u32::from(other)),
-            None => {}
+            Some(control @ ('\0'..='\x1f' | '\u{2028}' | '\u{2029}')) => push_code(out, u32::from(control)),
+            Some(other) => out.push(other),
+            None => return,
         }
         rest = characters.as_str();
     }
-    out.push_str(rest);
 }
 
 /// `\u` and four lower-case hex digits.
@@ -182,68 +205,4 @@ fn is_index(name: &str, position: usize) -> bool {
     name.bytes().next().is_some_and(|b| b.is_ascii_digit())
         && name.parse() == Ok(position)
         && (name == "0" || !name.starts_with('0'))
-}
-
-/// Whether names can be numeric at all; ordinary member names are told apart by one byte.
-fn may_be_numeric(name: &str) -> bool {
-    name.bytes()
-        .next()
-        .is_some_and(|b| !b.is_ascii_alphabetic() && b != b'_' && b.is_ascii())
-}
-
-/// Members in the order of the field's sort by key: numeric names compare as numbers with each other,
-/// all other pairs by bytes. That is no total order (`10` < `5x` < `9` < `10`), so it must not be
-/// handed to a sort; instead each of the two kinds is sorted and the two runs are merged. Where the
-/// order is consistent that gives it, and else something that depends on the names alone.
-fn sorted<'m, 'a>(members: Vec<&'m Member<'a>>) -> Vec<&'m Member<'a>> {
-    if !members.iter().any(|(name, _)| may_be_numeric(name)) {
-        let mut members = members;
-        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        return members;
-    }
-    let mut numeric = Vec::new();
-    let mut plain = Vec::new();
-    for member in members {
-        match Numeric::of(&member.0) {
-            Some(value) => numeric.push((value, member)),
-            None => plain.push(member),
-        }
-    }
-    numeric.sort_by(|(a, (a_name, _)), (b, (b_name, _))| a.compare(b).then_with(|| a_name.cmp(b_name)));
-    plain.sort_by(|(a, _), (b, _)| a.cmp(b));
-
-    let mut merged = Vec::with_capacity(numeric.len() + plain.len());
-    let mut plain = plain.into_iter().peekable();
-    for (_, member) in numeric {
-        while let Some(before) = plain.next_if(|(name, _)| *name < member.0) {
-            merged.push(before);
-        }
-        merged.push(member);
-    }
-    merged.extend(plain);
-    merged
-}
-
-/// The value of a numeric name.
-struct Numeric {
-    double: f64,
-    long: Option<i64>,
-}
-
-impl Numeric {
-    fn of(name: &str) -> Option<Self> {
-        Decimal::parse(name)?;
-        let digits = name.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
-        Some(Self {
-            double: digits.parse().ok()?,
-            long: digits.parse().ok(),
-        })
-    }
-
-    /// Total: by value as doubles; among equal ones integers first, exactly.
-    fn compare(&self, other: &Self) -> Ordering {
-        let doubles = self.double.partial_cmp(&other.double).unwrap_or(Ordering::Equal);
-        let exact = |value: &Self| (value.long.is_none(), value.long);
-        doubles.then_with(|| exact(self).cmp(&exact(other)))
-    }
 }

@@ -1,3 +1,5 @@
+mod agreement;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
 };
 
-use super::{Duplicates, JsonError, Limits, MAX_DEPTH, Node, Problem};
+use super::{Duplicates, JsonError, Limits, MAX_DEPTH, Node, Problem, scan::plain_length};
 
 /// Objects up to this many members are searched member by member; larger ones get an index, so that
 /// looking for duplicates stays linear in the body.
@@ -14,7 +14,13 @@ const INDEX_FROM: usize = 16;
 /// Characters of a repeated member's name that the error shows.
 const SHOWN_NAME: usize = 64;
 
-type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
+/// Room for members and items under way in a body of one sale; more is made when needed.
+const STACK: usize = 32;
+
+type Member<'a> = (Cow<'a, str>, Node<'a>);
+
+/// Where the members of a large object stand.
+type Index<'a> = HashMap<Cow<'a, str>, usize>;
 
 pub(super) struct Reader<'a> {
     text: &'a str,
@@ -23,6 +29,11 @@ pub(super) struct Reader<'a> {
     depth_left: usize,
     nodes_left: usize,
     duplicates: Duplicates,
+    /// Members of the objects under way, the innermost last. An object takes its own from the end
+    /// when it is complete, so that each one is given a list of exactly its size, once.
+    members: Vec<Member<'a>>,
+    /// Items of the arrays under way, in the same way.
+    items: Vec<Node<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -34,6 +45,8 @@ impl<'a> Reader<'a> {
             depth_left: limits.depth.min(MAX_DEPTH),
             nodes_left: limits.nodes,
             duplicates: limits.duplicates,
+            members: Vec::with_capacity(STACK),
+            items: Vec::with_capacity(STACK),
         }
     }
 
@@ -116,15 +129,16 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self) -> Result<Node<'a>, JsonError> {
-        let mut items = Vec::new();
+        let start = self.items.len();
         if self.eat(b']') {
-            return Ok(Node::Array(items));
+            return Ok(Node::Array(Vec::new()));
         }
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.items.push(item);
             self.skip_blanks();
             if self.eat(b']') {
-                return Ok(Node::Array(items));
+                return Ok(Node::Array(self.items.drain(start..).collect()));
             }
             if !self.eat(b',') {
                 return Err(self.malformed("',' or ']' is expected"));
@@ -134,44 +148,56 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self) -> Result<Node<'a>, JsonError> {
-        let mut members = Vec::new();
-        let mut index = HashMap::new();
+        let start = self.members.len();
+        let mut index = None;
         if self.eat(b'}') {
-            return Ok(Node::Object(members));
+            return Ok(Node::Object(Vec::new()));
         }
         loop {
-            let start = self.at;
-            if self.peek() != Some(b'"') {
-                return Err(self.malformed("a member name is expected"));
-            }
-            let name = self.string()?;
-            self.skip_blanks();
-            if !self.eat(b':') {
-                return Err(self.malformed("':' is expected"));
-            }
-            self.skip_blanks();
-            let earlier = find_or_note(&members, &mut index, &name);
-            if earlier.is_some() && self.duplicates == Duplicates::Refuse {
-                let name = name.chars().take(SHOWN_NAME).collect();
-                return Err(JsonError {
-                    problem: Problem::Duplicate { name },
-                    offset: start,
-                });
-            }
+            let (name, earlier) = self.name(start, &mut index)?;
             let value = self.value()?;
-            match earlier.and_then(|position| members.get_mut(position)) {
+            match earlier.and_then(|position| self.members.get_mut(start + position)) {
                 Some((_, before)) => *before = value,
-                None => members.push((name, value)),
+                None => self.members.push((name, value)),
             }
             self.skip_blanks();
             if self.eat(b'}') {
-                return Ok(Node::Object(members));
+                return Ok(Node::Object(self.members.drain(start..).collect()));
             }
             if !self.eat(b',') {
                 return Err(self.malformed("',' or '}' is expected"));
             }
             self.skip_blanks();
         }
+    }
+
+    /// The name of a member up to its value, and where the object, whose members begin at `start`,
+    /// has it already.
+    fn name(
+        &mut self,
+        start: usize,
+        index: &mut Option<Index<'a>>,
+    ) -> Result<(Cow<'a, str>, Option<usize>), JsonError> {
+        let offset = self.at;
+        if self.peek() != Some(b'"') {
+            return Err(self.malformed("a member name is expected"));
+        }
+        let name = self.string()?;
+        self.skip_blanks();
+        if !self.eat(b':') {
+            return Err(self.malformed("':' is expected"));
+        }
+        self.skip_blanks();
+        let members = self.members.get(start..).unwrap_or_default();
+        let earlier = find_or_note(members, index, &name);
+        if earlier.is_some() && self.duplicates == Duplicates::Refuse {
+            let name = name.chars().take(SHOWN_NAME).collect();
+            return Err(JsonError {
+                problem: Problem::Duplicate { name },
+                offset,
+            });
+        }
+        Ok((name, earlier))
     }
 
     fn number(&mut self) -> Result<Node<'a>, JsonError> {
@@ -216,12 +242,10 @@ impl<'a> Reader<'a> {
         loop {
             let start = self.at;
             let rest = self.bytes.get(start..).unwrap_or_default();
-            let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
-            let Some(length) = plain else {
-                self.at = self.bytes.len();
+            self.at += plain_length(rest);
+            if self.at == self.bytes.len() {
                 return Err(self.malformed("a string has no end"));
-            };
-            self.at += length;
+            }
             let piece = self.slice(start, self.at);
             if self.eat(b'"') {
                 return Ok(match unescaped {
@@ -302,21 +326,17 @@ impl<'a> Reader<'a> {
     reason = "the index keeps the name, which copies nothing when it is borrowed"
 )]
 fn find_or_note<'a>(
-    members: &Members<'a>,
-    index: &mut HashMap<Cow<'a, str>, usize>,
+    members: &[Member<'a>],
+    index: &mut Option<Index<'a>>,
     name: &Cow<'a, str>,
 ) -> Option<usize> {
     if members.len() < INDEX_FROM {
         return members.iter().position(|(known, _)| known == name);
     }
-    if index.is_empty() {
-        index.extend(
-            members
-                .iter()
-                .enumerate()
-                .map(|(position, (known, _))| (known.clone(), position)),
-        );
-    }
+    let index = index.get_or_insert_with(|| {
+        let names = members.iter().map(|(known, _)| known.clone());
+        names.zip(0..).collect()
+    });
     match index.entry(name.clone()) {
         Entry::Occupied(known) => Some(*known.get()),
         Entry::Vacant(place) => {
