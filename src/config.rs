@@ -302,6 +302,10 @@ pub struct Fleet {
     pub drain_ms: Millis,
     /// Folder of the embedded tier.
     pub data_dir: PathBuf,
+    /// How long workers trust what they know of a terminal and its tenant.
+    pub directory_ttl_ms: Millis,
+    /// Most terminals a worker process keeps in memory.
+    pub directory_capacity: u64,
     /// Stand-in web application of the demo.
     pub demo_sink_listen: SocketAddr,
 }

@@ -9,8 +9,7 @@ mod sales;
 use allocation_counter::measure;
 use tsms::domain::{
     checksum::{self, Version},
-    json,
-    payload,
+    json, payload,
     sale::Transaction,
     work::AcceptedSubmission,
 };
@@ -20,7 +19,10 @@ fn count(what: &str, run: impl FnMut()) -> u64 {
     // The first run fills what is made once a thread.
     run();
     let info = measure(run);
-    println!("{what}: {} allocations, {} bytes", info.count_total, info.bytes_total);
+    println!(
+        "{what}: {} allocations, {} bytes",
+        info.count_total, info.bytes_total
+    );
     info.count_total
 }
 
@@ -42,7 +44,9 @@ fn the_submit_path() {
     let submission = sales::accepted(Version::V21, 1);
     let job = submission.encode();
     count("submission/encode", || drop(submission.encode()));
-    count("submission/decode", || drop(AcceptedSubmission::decode(&job).unwrap()));
+    count("submission/decode", || {
+        drop(AcceptedSubmission::decode(&job).unwrap())
+    });
     let row = sales::row(Version::V21, 1);
     let job = row.encode();
     count("transaction/encode", || drop(row.encode()));

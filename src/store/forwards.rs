@@ -101,14 +101,14 @@ const RENEW: Sql = Sql {
 
 const FORWARDED: Sql = Sql {
     name: "forwards.forwarded",
-    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = NULL, last_code = NULL, \
+    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = 0, last_code = NULL, \
            batch_id = CASE transaction_id {WHEN ? THEN ?| } END, settled_at = ? \
            WHERE transaction_id IN ({?}) AND claim = ?",
 };
 
 const RETRY: Sql = Sql {
     name: "forwards.retry",
-    text: "UPDATE forwards SET state = 'PENDING', claim = NULL, attempts = attempts - ?, last_code = ?, \
+    text: "UPDATE forwards SET state = 'PENDING', claim = 0, attempts = attempts - ?, last_code = ?, \
            due_at = CASE transaction_id {WHEN ? THEN ?| } END \
            WHERE transaction_id IN ({?}) AND claim = ?",
 };
@@ -121,7 +121,7 @@ const LOCK_CLAIMED: Sql = Sql {
 
 const DEAD: Sql = Sql {
     name: "forwards.dead",
-    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = NULL, \
+    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = 0, \
            last_code = CASE transaction_id {WHEN ? THEN ?| } END, \
            settled_at = CASE transaction_id {WHEN ? THEN ?| } END \
            WHERE transaction_id IN ({?}) AND claim = ?",
@@ -137,6 +137,9 @@ const COUNT_DEAD: Sql = Sql {
     name: "dead_letters.count",
     text: "SELECT COUNT(*) FROM dead_letters",
 };
+
+/// Width of `forwards.batch_id`.
+const BATCH_ID: usize = 36;
 
 /// A delivery given up, as it is written.
 struct Death {
@@ -239,7 +242,7 @@ impl Store {
     pub async fn settle_forwards(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
         for end in ends {
             if let Settled::Forwarded { batch_id, .. } = end {
-                fits_word("a batch id", batch_id, 64)?;
+                fits_word("a batch id", batch_id, BATCH_ID)?;
             }
         }
         if ends.is_empty() {
