@@ -16,17 +16,20 @@
 //! `2.0|TSMS|<batch_id>|<tenant_id>|<terminal_id>|<count>|<item checksums, sorted, comma-joined>`,
 //! with nothing between the bars where `terminal_id` is `null`.
 
+mod item;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use serde::{Serialize, Serializer, ser::Error as _};
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use self::item::Texts;
 use super::{
-    checksum::{self, Version},
+    checksum::{Digest, sha256, write_escaped},
     directory::{Tenant, Terminal},
-    json::{self, Duplicates, Limits},
-    money::Money,
     sale::Transaction,
     time::Timestamp,
 };
@@ -37,17 +40,15 @@ const SOURCE: &str = "TSMS";
 const MILLISECONDS: u8 = 3;
 /// Hex digits at the end of a batch id.
 const BATCH_ID_DIGITS: usize = 13;
-/// Bounds for reading back an item that was written here: far above what one can hold.
-const OWN_TEXT: Limits = Limits {
-    depth: 8,
-    nodes: 256,
-    duplicates: Duplicates::Refuse,
-};
+/// Room for the envelope around its items and for each item's own part of it, in bytes.
+const ENVELOPE_ROOM: usize = 512;
+/// Room for a request id with its quotes and comma, in bytes.
+const REQUEST_ROOM: usize = 48;
 
 /// A row cannot be written as an item. Only a damaged row can cause it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the sale as a batch item: {0}")]
-pub struct Unwritable(String);
+pub struct Unwritable(&'static str);
 
 /// One sale, ready to be sent.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ pub struct Item {
     id: i64,
     terminal_id: i64,
     voided: bool,
-    checksum: String,
-    json: Box<RawValue>,
+    checksum: Digest,
+    json: String,
 }
 
 /// A batch, ready to be sent.
@@ -77,22 +78,18 @@ impl Item {
     /// # Errors
     /// The row holds something that no sale can hold.
     pub fn new(row: &Transaction, from: Option<&(Terminal, Tenant)>) -> Result<Self, Unwritable> {
-        let unwritable = |error: serde_json::Error| Unwritable(error.to_string());
-        let mut text = serde_json::to_string(&Hashed::new(row, from)).map_err(unwritable)?;
-        let node = json::parse(text.as_bytes(), &OWN_TEXT).map_err(|error| Unwritable(error.to_string()))?;
-        let checksum = HEXLOWER.encode(&checksum::digest(&node, Version::V1));
-        drop(node);
-        text.pop();
-        text.push_str(&format!(
-            r#","sc_vat_exempt_sales":{},"checksum":"{checksum}"}}"#,
-            row.sale.taxes.sc_vat_exempt_sales
-        ));
+        let Texts { sent, hashed } = Texts::of(row, from)?;
+        let checksum = sha256(hashed.as_bytes());
+        let mut json = sent;
+        json.push_str(r#","checksum":""#);
+        HEXLOWER.encode_append(&checksum, &mut json);
+        json.push_str(r#""}"#);
         Ok(Self {
             id: row.id,
             terminal_id: row.terminal_id,
             voided: row.voided_at.is_some(),
             checksum,
-            json: RawValue::from_string(text).map_err(unwritable)?,
+            json,
         })
     }
 
@@ -105,146 +102,63 @@ impl Item {
 
 impl Envelope {
     /// Puts items of one tenant into a batch made at `at`.
-    ///
-    /// # Errors
-    /// Never for items made by [`Item::new`].
-    pub fn new(
-        tenant_id: i64,
-        items: &[&Item],
-        request_ids: &[&str],
-        at: Timestamp,
-    ) -> Result<Self, Unwritable> {
+    #[must_use]
+    pub fn new(tenant_id: i64, items: &[&Item], request_ids: &[&str], at: Timestamp) -> Self {
         let idempotency_key = idempotency_key(tenant_id, items);
         let batch_id = batch_id(at, &idempotency_key);
         let terminal_id = common_terminal(items);
-        let checksums: Vec<&str> = items.iter().map(|item| item.checksum.as_str()).collect();
-        let wire = Wire {
-            schema_version: SCHEMA_VERSION,
-            source: SOURCE,
-            batch_id: &batch_id,
-            timestamp: at.to_rfc3339(MILLISECONDS),
-            tenant_id,
-            terminal_id,
-            transaction_count: items.len(),
-            request_ids,
-            batch_checksum: batch_checksum(&batch_id, tenant_id, terminal_id, &checksums),
-            transactions: items.iter().map(|item| &*item.json).collect(),
-        };
-        let body = serde_json::to_vec(&wire).map_err(|error| Unwritable(error.to_string()))?;
-        Ok(Self {
+        let mut checksums: Vec<Digest> = items.iter().map(|item| item.checksum).collect();
+        let checksum = batch_checksum(&batch_id, tenant_id, terminal_id, &mut checksums);
+
+        let room = items.iter().map(|item| item.json.len() + 1).sum::<usize>();
+        let mut out = String::with_capacity(room + request_ids.len() * REQUEST_ROOM + ENVELOPE_ROOM);
+        let terminal = terminal_id.map(|id| id.to_string());
+        push(
+            &mut out,
+            format_args!(
+                r#"{{"schema_version":"{SCHEMA_VERSION}","source":"{SOURCE}","batch_id":"{batch_id}","timestamp":"{}","tenant_id":{tenant_id},"terminal_id":{},"transaction_count":{},"request_ids":["#,
+                at.to_rfc3339(MILLISECONDS),
+                terminal.as_deref().unwrap_or("null"),
+                items.len(),
+            ),
+        );
+        for (position, id) in request_ids.iter().enumerate() {
+            out.push_str(if position == 0 { "\"" } else { ",\"" });
+            write_escaped(&mut out, id);
+            out.push('"');
+        }
+        push(
+            &mut out,
+            format_args!(r#"],"batch_checksum":"{checksum}","transactions":["#),
+        );
+        for (position, item) in items.iter().enumerate() {
+            if position > 0 {
+                out.push(',');
+            }
+            out.push_str(&item.json);
+        }
+        out.push_str("]}");
+        Self {
             batch_id,
             idempotency_key,
-            body: body.into(),
-        })
-    }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    schema_version: &'a str,
-    source: &'a str,
-    batch_id: &'a str,
-    timestamp: String,
-    tenant_id: i64,
-    terminal_id: Option<i64>,
-    transaction_count: usize,
-    request_ids: &'a [&'a str],
-    batch_checksum: String,
-    transactions: Vec<&'a RawValue>,
-}
-
-/// The members of an item that its checksum covers.
-#[derive(Serialize)]
-struct Hashed<'a> {
-    tsms_id: i64,
-    transaction_id: uuid::Uuid,
-    terminal_id: i64,
-    terminal_serial: Option<&'a str>,
-    tenant_code: Option<&'a str>,
-    tenant_name: Option<&'a str>,
-    transaction_timestamp: String,
-    amount: Amount,
-    net_amount: Option<Amount>,
-    validation_status: &'a str,
-    processed_at: String,
-    submission_uuid: uuid::Uuid,
-    adjustments: Vec<Adjustment>,
-    taxes: Vec<Tax>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    voided_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    void_reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Adjustment {
-    adjustment_type: &'static str,
-    amount: Amount,
-}
-
-#[derive(Serialize)]
-struct Tax {
-    tax_type: &'static str,
-    amount: Amount,
-}
-
-/// An amount as a JSON number with two decimals.
-struct Amount(Money);
-
-impl Serialize for Amount {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(self.0.to_string())
-            .map_err(S::Error::custom)?
-            .serialize(out)
-    }
-}
-
-impl<'a> Hashed<'a> {
-    fn new(row: &'a Transaction, from: Option<&'a (Terminal, Tenant)>) -> Self {
-        let sale = &row.sale;
-        Self {
-            tsms_id: row.id,
-            transaction_id: sale.transaction_id,
-            terminal_id: row.terminal_id,
-            terminal_serial: from.map(|(terminal, _)| terminal.serial_number.as_str()),
-            tenant_code: from.map(|(_, tenant)| tenant.code.as_str()),
-            tenant_name: from.map(|(_, tenant)| tenant.name.as_str()),
-            transaction_timestamp: sale.transaction_timestamp.to_rfc3339(MILLISECONDS),
-            amount: Amount(sale.amount()),
-            net_amount: sale.net_sales.map(Amount),
-            validation_status: row.status.as_str(),
-            processed_at: row.decided_at.unwrap_or(row.created_at).to_rfc3339(MILLISECONDS),
-            submission_uuid: row.submission_uuid,
-            adjustments: (sale.adjustments.rows().into_iter())
-                .map(|(adjustment_type, amount)| Adjustment {
-                    adjustment_type,
-                    amount: Amount(amount),
-                })
-                .collect(),
-            taxes: (sale.taxes.rows().into_iter())
-                .map(|(tax_type, amount)| Tax {
-                    tax_type,
-                    amount: Amount(amount),
-                })
-                .collect(),
-            status: row.voided_at.map(|_| "VOIDED"),
-            voided_at: row.voided_at.map(|at| at.to_rfc3339(MILLISECONDS)),
-            void_reason: row.voided_at.and(row.void_reason.as_deref()),
+            body: out.into(),
         }
     }
+}
+
+/// Writing to a text cannot fail.
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).unwrap_or_default();
 }
 
 fn idempotency_key(tenant_id: i64, items: &[&Item]) -> String {
     let mut ids: Vec<(i64, bool)> = items.iter().map(|item| (item.id, item.voided)).collect();
     ids.sort_unstable();
-    let mut hash = Sha256::new();
-    hash.update(format!("{SOURCE}|{tenant_id}"));
+    let mut text = format!("{SOURCE}|{tenant_id}");
     for (id, voided) in ids {
-        hash.update(format!("|{id}{}", if voided { "v" } else { "" }));
+        push(&mut text, format_args!("|{id}{}", if voided { "v" } else { "" }));
     }
-    HEXLOWER.encode(&hash.finalize())
+    HEXLOWER.encode(&sha256(text.as_bytes()))
 }
 
 fn batch_id(at: Timestamp, idempotency_key: &str) -> String {
@@ -261,17 +175,26 @@ fn common_terminal(items: &[&Item]) -> Option<i64> {
         .then_some(first)
 }
 
-fn batch_checksum(batch_id: &str, tenant_id: i64, terminal_id: Option<i64>, checksums: &[&str]) -> String {
-    let mut sorted = checksums.to_vec();
-    sorted.sort_unstable();
+/// Digests sort like their texts in hex.
+fn batch_checksum(
+    batch_id: &str,
+    tenant_id: i64,
+    terminal_id: Option<i64>,
+    checksums: &mut [Digest],
+) -> String {
+    checksums.sort_unstable();
     let terminal = terminal_id.map(|id| id.to_string()).unwrap_or_default();
-    let text = format!(
-        "{SCHEMA_VERSION}|{SOURCE}|{batch_id}|{tenant_id}|{terminal}|{}|{}",
-        sorted.len(),
-        sorted.join(",")
-    );
-    HEXLOWER.encode(&Sha256::digest(text))
+    let count = checksums.len();
+    let mut hash = Sha256::new();
+    hash.update(format!(
+        "{SCHEMA_VERSION}|{SOURCE}|{batch_id}|{tenant_id}|{terminal}|{count}|"
+    ));
+    let mut hex = [0; 2 * size_of::<Digest>()];
+    for (position, checksum) in checksums.iter().enumerate() {
+        if position > 0 {
+            hash.update(",");
+        }
+        hash.update(HEXLOWER.encode_mut_str(checksum, &mut hex));
+    }
+    HEXLOWER.encode(&hash.finalize())
 }
-
-#[cfg(test)]
-mod tests;

@@ -32,6 +32,8 @@ impl Money {
     pub const MAX: Money = Money(999_999_999_999);
     /// Decimal digits of [`Money::MAX`] in centavos.
     const MAX_DIGITS: u8 = 12;
+    /// Those of them before the point.
+    const PLAIN_WHOLE: usize = 10;
 
     /// `minor` centavos.
     #[must_use]
@@ -53,6 +55,37 @@ impl Money {
     /// # Errors
     /// Not a number, or outside [`Money::MAX`] in either direction.
     pub fn parse(text: &str) -> Result<(Money, bool), MoneyError> {
+        if let Some(amount) = Self::plain(text) {
+            return Ok((amount, true));
+        }
+        Self::decimal(text)
+    }
+
+    /// An amount the way tills write it: at most ten digits, perhaps a point and one or two more. Of
+    /// that form every text is exact and none is out of range, so that its digits are the centavos,
+    /// and [`Money::decimal`] reads the same.
+    fn plain(text: &str) -> Option<Self> {
+        let (whole, cents) = match text.split_once('.') {
+            None => (text, [b'0', b'0']),
+            Some((whole, fraction)) => match fraction.as_bytes() {
+                [tenths] => (whole, [*tenths, b'0']),
+                [tenths, hundredths] => (whole, [*tenths, *hundredths]),
+                _ => return None,
+            },
+        };
+        if whole.is_empty() || whole.len() > Self::PLAIN_WHOLE {
+            return None;
+        }
+        let mut digits = whole.bytes().chain(cents);
+        digits
+            .try_fold(0, |sum: i64, byte| {
+                byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+            })
+            .map(Self)
+    }
+
+    /// A number of any form.
+    fn decimal(text: &str) -> Result<(Money, bool), MoneyError> {
         let decimal = Decimal::parse(text).ok_or(MoneyError::NotANumber)?;
         let (magnitude, exact) = decimal
             .hundredths(Self::MAX_DIGITS)
@@ -210,6 +243,13 @@ mod tests {
             prop_assert_eq!(Money::parse(&money.to_string()), Ok((money, true)));
             let json = serde_json::to_string(&money).unwrap();
             prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+        }
+
+        #[test]
+        fn the_plain_form_reads_as_any_other(
+            text in "[0-9]{0,12}(\\.[0-9]{0,3})?|[-+ ]?[0-9]{1,3}\\.?[0-9e ]{0,3}",
+        ) {
+            prop_assert_eq!(Money::parse(&text), Money::decimal(&text));
         }
 
         #[test]

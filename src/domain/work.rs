@@ -4,10 +4,12 @@
 mod body;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
+    checksum::write_escaped,
     sale::{ForwardState, Transaction, ValidationStatus},
     time::Timestamp,
 };
@@ -97,24 +99,33 @@ impl AuditEvent {
     /// The event of a new row.
     #[must_use]
     pub fn recorded(row: &Transaction) -> Self {
-        let details = serde_json::json!({
-            "amount": row.sale.amount(),
-            "payload_checksum": data_encoding::HEXLOWER.encode(&row.sale.payload_checksum),
-            "state": ValidationStatus::Pending,
-            "submission_id": row.submission_id,
-            "terminal_id": row.terminal_id,
-            "transaction_id": row.sale.transaction_id,
-        });
-        Self::new(row, Change::Recorded, row.created_at, &details)
+        // No value here can need an escape.
+        let details = format!(
+            r#"{{"amount":"{}","payload_checksum":"{}","state":"{}","submission_id":{},"terminal_id":{},"transaction_id":"{}"}}"#,
+            row.sale.amount(),
+            HEXLOWER.encode_display(&row.sale.payload_checksum),
+            ValidationStatus::Pending.as_str(),
+            row.submission_id,
+            row.terminal_id,
+            row.sale.transaction_id,
+        );
+        Self::new(row, Change::Recorded, row.created_at, details)
     }
 
     /// The event of a decided row; `None` while it is pending.
     #[must_use]
     pub fn decided(row: &Transaction) -> Option<Self> {
         let at = row.decided_at?;
-        let codes: Vec<&str> = row.findings.iter().map(|finding| finding.code.as_str()).collect();
-        let details = serde_json::json!({ "findings": codes, "state": row.status });
-        Some(Self::new(row, Change::Decided, at, &details))
+        let mut details = String::from(r#"{"findings":["#);
+        for (position, finding) in row.findings.iter().enumerate() {
+            details.push_str(if position == 0 { "\"" } else { ",\"" });
+            write_escaped(&mut details, &finding.code);
+            details.push('"');
+        }
+        details.push_str(r#"],"state":""#);
+        details.push_str(row.status.as_str());
+        details.push_str(r#""}"#);
+        Some(Self::new(row, Change::Decided, at, details))
     }
 
     /// The event of a finished delivery; `None` while it is under way.
@@ -130,23 +141,22 @@ impl AuditEvent {
             ForwardState::Dead => Change::DeadLettered,
             ForwardState::Pending | ForwardState::Sending => return None,
         };
-        let details = serde_json::json!({ "state": state });
         Some(Self {
             tenant_id,
             transaction_id,
             change,
             at,
-            details: details.to_string(),
+            details: format!(r#"{{"state":"{}"}}"#, state.as_str()),
         })
     }
 
-    fn new(row: &Transaction, change: Change, at: Timestamp, details: &serde_json::Value) -> Self {
+    fn new(row: &Transaction, change: Change, at: Timestamp, details: String) -> Self {
         Self {
             tenant_id: row.tenant_id,
             transaction_id: row.id,
             change,
             at,
-            details: details.to_string(),
+            details,
         }
     }
 }

@@ -72,12 +72,6 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
     let (batch_id, ruling) = match attempt {
         Attempt::NotReached => return End::NotReached,
         Attempt::BreakerOpen { open } => return End::Held { open: *open },
-        Attempt::Unwritable(detail) => {
-            return End::Dead {
-                code: "record_damaged",
-                detail: detail.clone(),
-            };
-        }
         Attempt::Judged { batch_id, ruling } => (batch_id, ruling),
     };
     let forwarded = || End::Forwarded {

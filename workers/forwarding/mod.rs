@@ -297,10 +297,7 @@ impl Sender<'_> {
         };
         let items: Vec<&Item> = batch.parcels.iter().map(|parcel| &parcel.item).collect();
         let requests = self.requests_of(&items);
-        let envelope = match Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now()) {
-            Ok(envelope) => envelope,
-            Err(error) => return Attempt::Unwritable(error.to_string()),
-        };
+        let envelope = Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now());
         let started = Instant::now();
         let first = requests.first().copied().unwrap_or_default();
         let ruling = self.ctx.webapp.post(permit, &envelope, first).await;
@@ -338,8 +335,6 @@ enum Attempt {
     NotReached,
     /// The breaker is open.
     BreakerOpen { open: Duration },
-    /// It cannot be written as JSON.
-    Unwritable(String),
     /// It was sent.
     Judged { batch_id: String, ruling: Ruling },
 }

@@ -1,8 +1,20 @@
+use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::sale::{Adjustments, Sale, Taxes, ValidationStatus};
+use crate::domain::{
+    checksum::{self, Version},
+    json::{self, Duplicates, Limits},
+    money::Money,
+    sale::{Adjustments, Sale, Taxes, ValidationStatus},
+};
+
+const LIMITS: Limits = Limits {
+    depth: 8,
+    nodes: 256,
+    duplicates: Duplicates::Refuse,
+};
 
 fn row(id: i64, terminal_id: i64) -> Transaction {
     let time = Timestamp::parse("2025-08-19T09:51:00Z").unwrap();
@@ -48,8 +60,9 @@ fn batch_checksum_is_the_documented_one() {
         "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
         "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d",
     ];
+    let mut checksums = checksums.map(|hex| checksum::from_hex(hex).unwrap());
     assert_eq!(
-        batch_checksum("TSMS_20250915120000_68c7f0a1b2c3d", 125, Some(1), &checksums),
+        batch_checksum("TSMS_20250915120000_68c7f0a1b2c3d", 125, Some(1), &mut checksums),
         "2599d608d0d3548599bf2bed10ff91410d4f82b6bf85b1db2e8125e6b97bb1d9"
     );
 }
@@ -57,7 +70,7 @@ fn batch_checksum_is_the_documented_one() {
 #[test]
 fn amounts_are_written_with_two_decimals_and_all_rows_are_there() {
     let item = Item::new(&row(1, 4), None).unwrap();
-    let text = item.json.get();
+    let text = &item.json;
     assert!(text.contains(r#""amount":1000.00,"net_amount":-0.07,"#), "{text}");
     assert!(
         text.contains(r#"{"adjustment_type":"promo_discount","amount":50.10}"#),
@@ -71,18 +84,94 @@ fn amounts_are_written_with_two_decimals_and_all_rows_are_there() {
     assert!(value.get("status").is_none());
 }
 
+/// The checksum as a receiver computes it: of the item as it came, under both rules that may be used.
+fn received(item: &Item) -> (Value, [String; 2]) {
+    let sent: Value = serde_json::from_str(&item.json).unwrap();
+    let mut node = json::parse(item.json.as_bytes(), &LIMITS).unwrap();
+    if let json::Node::Object(members) = &mut node {
+        members.retain(|(name, _)| name != "checksum" && name != "sc_vat_exempt_sales");
+    }
+    let digest = |version| HEXLOWER.encode(&checksum::digest(&node, version));
+    (sent, [digest(Version::V1), digest(Version::V20)])
+}
+
 #[test]
-fn a_receiver_can_check_an_item_by_the_payload_rule() {
-    let item = Item::new(&row(1, 4), None).unwrap();
-    let sent: Value = serde_json::from_str(item.json.get()).unwrap();
-    let mut hashed = sent.as_object().unwrap().clone();
-    hashed.remove("checksum");
-    hashed.remove("sc_vat_exempt_sales");
-    let text = serde_json::to_vec(&hashed).unwrap();
-    let node = json::parse(&text, &OWN_TEXT).unwrap();
-    let digest = HEXLOWER.encode(&checksum::digest(&node, Version::V1));
-    assert_eq!(sent["checksum"], digest);
-    assert_eq!(HEXLOWER.encode(&checksum::digest(&node, Version::V20)), digest);
+fn an_amount_no_column_holds_is_not_written() {
+    let mut row = row(1, 4);
+    row.sale.taxes.vat = Money::MAX;
+    assert!(Item::new(&row, None).is_ok());
+    row.sale.taxes.vat = Money::from_minor(-Money::MAX.minor() - 1);
+    assert!(Item::new(&row, None).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_receiver_can_check_an_item_by_the_payload_rule(
+        minor in proptest::collection::vec(
+            prop_oneof![-1_000_i64..=1_000, -999_999_999_999_i64..=999_999_999_999], 13,
+        ),
+        seed_era in any::<bool>(),
+        texts in proptest::collection::vec("\\PC{0,12}|[a\"\\\\/\n\u{2028}é]{0,6}", 4),
+        voided in any::<bool>(),
+        with_reason in any::<bool>(),
+        known in any::<bool>(),
+        ids in any::<(i64, i64)>(),
+    ) {
+        let mut row = row(1, ids.1);
+        row.id = ids.0;
+        let amounts: Vec<Money> = minor.into_iter().map(Money::from_minor).collect();
+        row.sale.gross_sales = Some(amounts[0]);
+        row.sale.net_sales = (!seed_era).then_some(amounts[1]);
+        row.sale.adjustments = Adjustments {
+            promo_discount: amounts[2],
+            senior_discount: amounts[3],
+            pwd_discount: amounts[4],
+            vip_card_discount: amounts[5],
+            service_charge_distributed: amounts[6],
+            service_charge_retained: amounts[7],
+            employee_discount: amounts[8],
+        };
+        row.sale.taxes = Taxes {
+            vat: amounts[9],
+            vatable_sales: amounts[10],
+            sc_vat_exempt_sales: amounts[11],
+            other_tax: amounts[12],
+        };
+        row.voided_at = voided.then_some(row.created_at);
+        row.void_reason = with_reason.then(|| texts[3].clone());
+        let from = from(&texts);
+        let item = Item::new(&row, known.then_some(&from)).unwrap();
+        let (sent, right) = received(&item);
+        prop_assert_eq!(&sent["checksum"], &right[0]);
+        prop_assert_eq!(&right[0], &right[1]);
+        prop_assert_eq!(sent["terminal_serial"].as_str(), known.then_some(&*texts[0]));
+        prop_assert_eq!(sent["tenant_name"].as_str(), known.then_some(&*texts[2]));
+        prop_assert_eq!(sent["void_reason"].as_str(), (voided && with_reason).then_some(&*texts[3]));
+        let amount = format!("\"amount\":{},\"net_amount\"", amounts[0]);
+        prop_assert!(item.json.contains(&amount));
+    }
+}
+
+fn from(texts: &[String]) -> (Terminal, Tenant) {
+    let terminal = Terminal {
+        id: 4,
+        tenant_id: 125,
+        serial_number: texts[0].clone(),
+        status: crate::domain::directory::TerminalStatus::Active,
+        expires_at: None,
+        callback_url: None,
+    };
+    let tenant = Tenant {
+        id: 125,
+        company_id: 1,
+        code: texts[1].clone(),
+        name: texts[2].clone(),
+        timezone: "Asia/Manila".to_owned(),
+        active: true,
+    };
+    (terminal, tenant)
 }
 
 #[test]
@@ -91,7 +180,7 @@ fn a_void_says_so() {
     voided.voided_at = Some(Timestamp::parse("2025-08-19T11:00:00.5Z").unwrap());
     voided.void_reason = Some("wrong \"price\"".to_owned());
     let item = Item::new(&voided, None).unwrap();
-    let value: Value = serde_json::from_str(item.json.get()).unwrap();
+    let value: Value = serde_json::from_str(&item.json).unwrap();
     assert_eq!(value["status"], "VOIDED");
     assert_eq!(value["voided_at"], "2025-08-19T11:00:00.500Z");
     assert_eq!(value["void_reason"], "wrong \"price\"");
@@ -103,16 +192,16 @@ fn the_idempotency_key_knows_the_sales_and_nothing_else() {
         Item::new(&row(1, 4), None).unwrap(),
         Item::new(&row(2, 5), None).unwrap(),
     );
-    let early = Envelope::new(125, &[&one, &two], &["a"], Timestamp::from_micros(0)).unwrap();
-    let late = Envelope::new(125, &[&two, &one], &[], Timestamp::from_micros(5_000_000)).unwrap();
+    let early = Envelope::new(125, &[&one, &two], &["a"], Timestamp::from_micros(0));
+    let late = Envelope::new(125, &[&two, &one], &[], Timestamp::from_micros(5_000_000));
     assert_eq!(early.idempotency_key, late.idempotency_key);
     assert_ne!(early.batch_id, late.batch_id);
-    let fewer = Envelope::new(125, &[&one], &[], Timestamp::from_micros(0)).unwrap();
+    let fewer = Envelope::new(125, &[&one], &[], Timestamp::from_micros(0));
     assert_ne!(fewer.idempotency_key, early.idempotency_key);
     let mut voided = row(1, 4);
     voided.voided_at = Some(Timestamp::from_micros(1));
     let voided = Item::new(&voided, None).unwrap();
-    let void = Envelope::new(125, &[&voided], &[], Timestamp::from_micros(0)).unwrap();
+    let void = Envelope::new(125, &[&voided], &[], Timestamp::from_micros(0));
     assert_ne!(fewer.idempotency_key, void.idempotency_key);
 }
 
@@ -122,7 +211,7 @@ fn a_batch_of_several_terminals_names_none() {
         Item::new(&row(1, 4), None).unwrap(),
         Item::new(&row(2, 5), None).unwrap(),
     );
-    let mixed = Envelope::new(125, &[&one, &two], &["r-1"], Timestamp::from_micros(0)).unwrap();
+    let mixed = Envelope::new(125, &[&one, &two], &["r-1"], Timestamp::from_micros(0));
     let value: Value = serde_json::from_slice(&mixed.body).unwrap();
     assert_eq!(value["terminal_id"], Value::Null);
     assert_eq!(value["transaction_count"], 2);
@@ -131,7 +220,7 @@ fn a_batch_of_several_terminals_names_none() {
         value["batch_id"].as_str().unwrap().len(),
         "TSMS_20250915120000_68c7f0a1b2c3d".len()
     );
-    let same = Envelope::new(125, &[&one], &[], Timestamp::from_micros(0)).unwrap();
+    let same = Envelope::new(125, &[&one], &[], Timestamp::from_micros(0));
     let value: Value = serde_json::from_slice(&same.body).unwrap();
     assert_eq!(value["terminal_id"], 4);
 }

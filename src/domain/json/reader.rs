@@ -17,7 +17,8 @@ const SHOWN_NAME: usize = 64;
 /// Room for members and items under way in a body of one sale; more is made when needed.
 const STACK: usize = 32;
 
-type Member<'a> = (Cow<'a, str>, Node<'a>);
+/// What is read, or why not: in a box, so that moving a value costs nothing more for the errors.
+type Read<T> = Result<T, Box<JsonError>>;
 
 /// Where the members of a large object stand.
 type Index<'a> = HashMap<Cow<'a, str>, usize>;
@@ -29,11 +30,12 @@ pub(super) struct Reader<'a> {
     depth_left: usize,
     nodes_left: usize,
     duplicates: Duplicates,
-    /// Members of the objects under way, the innermost last. An object takes its own from the end
-    /// when it is complete, so that each one is given a list of exactly its size, once.
-    members: Vec<Member<'a>>,
-    /// Items of the arrays under way, in the same way.
-    items: Vec<Node<'a>>,
+    /// Values that no array or object has yet, the latest last. Every value is put here as soon as it
+    /// is read, and an array or object that is complete takes its own from the end, so that each one
+    /// is given a list of exactly its size, once, and no value is handed up from call to call.
+    values: Vec<Node<'a>>,
+    /// The names of the objects under way, in the same way.
+    names: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Reader<'a> {
@@ -45,18 +47,22 @@ impl<'a> Reader<'a> {
             depth_left: limits.depth.min(MAX_DEPTH),
             nodes_left: limits.nodes,
             duplicates: limits.duplicates,
-            members: Vec::with_capacity(STACK),
-            items: Vec::with_capacity(STACK),
+            values: Vec::with_capacity(STACK),
+            names: Vec::with_capacity(STACK),
         }
     }
 
     pub(super) fn document(mut self) -> Result<Node<'a>, JsonError> {
+        self.whole().map_err(|error| *error)
+    }
+
+    fn whole(&mut self) -> Read<Node<'a>> {
         self.skip_blanks();
-        let node = self.value()?;
+        self.value()?;
         self.skip_blanks();
-        match self.peek() {
-            None => Ok(node),
-            Some(_) => Err(self.malformed("text after the document")),
+        match (self.peek(), self.values.pop()) {
+            (None, Some(node)) => Ok(node),
+            _ => Err(self.malformed("text after the document")),
         }
     }
 
@@ -78,24 +84,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn malformed(&self, why: &'static str) -> JsonError {
+    fn malformed(&self, why: &'static str) -> Box<JsonError> {
         self.error(Problem::Malformed(why))
     }
 
-    const fn error(&self, problem: Problem) -> JsonError {
-        JsonError {
+    fn error(&self, problem: Problem) -> Box<JsonError> {
+        Box::new(JsonError {
             problem,
             offset: self.at,
-        }
+        })
     }
 
-    fn value(&mut self) -> Result<Node<'a>, JsonError> {
+    /// Reads a value and puts it on `values`.
+    fn value(&mut self) -> Read<()> {
         self.nodes_left = match self.nodes_left.checked_sub(1) {
             Some(left) => left,
             None => return Err(self.error(Problem::TooMany)),
         };
         match self.peek() {
-            Some(b'"') => self.string().map(Node::String),
+            Some(b'"') => {
+                let text = self.string()?;
+                self.values.push(Node::String(text));
+                Ok(())
+            }
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
@@ -107,77 +118,76 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str, node: Node<'a>) -> Result<Node<'a>, JsonError> {
+    fn word(&mut self, word: &'static str, node: Node<'a>) -> Read<()> {
         let end = self.at + word.len();
         if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
             return Err(self.malformed("a value is expected"));
         }
         self.at = end;
-        Ok(node)
+        self.values.push(node);
+        Ok(())
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Node<'a>, JsonError>) -> Result<Node<'a>, JsonError> {
+    fn nested(&mut self, read: fn(&mut Self) -> Read<()>) -> Read<()> {
         self.depth_left = match self.depth_left.checked_sub(1) {
             Some(left) => left,
             None => return Err(self.error(Problem::TooDeep)),
         };
         self.at += 1;
         self.skip_blanks();
-        let node = read(self)?;
+        read(self)?;
         self.depth_left += 1;
-        Ok(node)
+        Ok(())
     }
 
-    fn array(&mut self) -> Result<Node<'a>, JsonError> {
-        let start = self.items.len();
-        if self.eat(b']') {
-            return Ok(Node::Array(Vec::new()));
-        }
-        loop {
-            let item = self.value()?;
-            self.items.push(item);
-            self.skip_blanks();
-            if self.eat(b']') {
-                return Ok(Node::Array(self.items.drain(start..).collect()));
+    fn array(&mut self) -> Read<()> {
+        let start = self.values.len();
+        while !self.eat(b']') {
+            if self.values.len() > start {
+                if !self.eat(b',') {
+                    return Err(self.malformed("',' or ']' is expected"));
+                }
+                self.skip_blanks();
             }
-            if !self.eat(b',') {
-                return Err(self.malformed("',' or ']' is expected"));
-            }
+            self.value()?;
             self.skip_blanks();
         }
+        let items = self.values.drain(start..).collect();
+        self.values.push(Node::Array(items));
+        Ok(())
     }
 
-    fn object(&mut self) -> Result<Node<'a>, JsonError> {
-        let start = self.members.len();
+    fn object(&mut self) -> Read<()> {
+        let start = self.values.len();
+        let first = self.names.len();
         let mut index = None;
-        if self.eat(b'}') {
-            return Ok(Node::Object(Vec::new()));
-        }
-        loop {
-            let (name, earlier) = self.name(start, &mut index)?;
-            let value = self.value()?;
-            match earlier.and_then(|position| self.members.get_mut(start + position)) {
-                Some((_, before)) => *before = value,
-                None => self.members.push((name, value)),
+        while !self.eat(b'}') {
+            if self.values.len() > start {
+                if !self.eat(b',') {
+                    return Err(self.malformed("',' or '}' is expected"));
+                }
+                self.skip_blanks();
+            }
+            let earlier = self.name(first, &mut index)?;
+            self.value()?;
+            if let Some(position) = earlier {
+                // The last one wins, in the place of the first.
+                let last = self.values.pop();
+                if let (Some(value), Some(last)) = (self.values.get_mut(start + position), last) {
+                    *value = last;
+                }
             }
             self.skip_blanks();
-            if self.eat(b'}') {
-                return Ok(Node::Object(self.members.drain(start..).collect()));
-            }
-            if !self.eat(b',') {
-                return Err(self.malformed("',' or '}' is expected"));
-            }
-            self.skip_blanks();
         }
+        let values = self.values.drain(start..);
+        let members = self.names.drain(first..).zip(values).collect();
+        self.values.push(Node::Object(members));
+        Ok(())
     }
 
-    /// The name of a member up to its value, and where the object, whose members begin at `start`,
-    /// has it already.
-    fn name(
-        &mut self,
-        start: usize,
-        index: &mut Option<Index<'a>>,
-    ) -> Result<(Cow<'a, str>, Option<usize>), JsonError> {
+    /// Reads the name of a member up to its value. A new name is put on `names`; of one that the
+    /// object, whose names begin at `first`, has already, its position there.
+    fn name(&mut self, first: usize, index: &mut Option<Index<'a>>) -> Read<Option<usize>> {
         let offset = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.malformed("a member name is expected"));
@@ -188,19 +198,19 @@ impl<'a> Reader<'a> {
             return Err(self.malformed("':' is expected"));
         }
         self.skip_blanks();
-        let members = self.members.get(start..).unwrap_or_default();
-        let earlier = find_or_note(members, index, &name);
-        if earlier.is_some() && self.duplicates == Duplicates::Refuse {
+        let names = self.names.get(first..).unwrap_or_default();
+        let earlier = find_or_note(names, index, &name);
+        if earlier.is_none() {
+            self.names.push(name);
+        } else if self.duplicates == Duplicates::Refuse {
             let name = name.chars().take(SHOWN_NAME).collect();
-            return Err(JsonError {
-                problem: Problem::Duplicate { name },
-                offset,
-            });
+            self.at = offset;
+            return Err(self.error(Problem::Duplicate { name }));
         }
-        Ok((name, earlier))
+        Ok(earlier)
     }
 
-    fn number(&mut self) -> Result<Node<'a>, JsonError> {
+    fn number(&mut self) -> Read<()> {
         let start = self.at;
         self.eat(b'-');
         if !self.eat(b'0') {
@@ -216,10 +226,12 @@ impl<'a> Reader<'a> {
             }
             self.digits()?;
         }
-        Ok(Node::Number(self.slice(start, self.at)))
+        let text = self.slice(start, self.at);
+        self.values.push(Node::Number(text));
+        Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), JsonError> {
+    fn digits(&mut self) -> Read<()> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -236,37 +248,47 @@ impl<'a> Reader<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    /// Reads a string. Most hold no escape and are borrowed; that short way is put in where it is
+    /// called, so that the two words of the borrowed text go straight to where they are kept.
+    #[inline(always)]
+    fn string(&mut self) -> Read<Cow<'a, str>> {
         self.at += 1;
-        let mut unescaped: Option<String> = None;
+        let start = self.at;
+        self.at += plain_length(self.bytes.get(start..).unwrap_or_default());
+        let plain = self.slice(start, self.at);
+        if self.eat(b'"') {
+            return Ok(Cow::Borrowed(plain));
+        }
+        self.unescaped(plain).map(Cow::Owned)
+    }
+
+    /// The rest of a string that begins with `plain` and goes on with an escape, if with anything.
+    #[cold]
+    fn unescaped(&mut self, plain: &str) -> Read<String> {
+        let mut whole = plain.to_owned();
         loop {
+            match self.peek() {
+                None => return Err(self.malformed("a string has no end")),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(whole);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    whole.push(self.escape()?);
+                }
+                Some(_) => {
+                    return Err(self.malformed("a control character in a string must be escaped"));
+                }
+            }
             let start = self.at;
-            let rest = self.bytes.get(start..).unwrap_or_default();
-            self.at += plain_length(rest);
-            if self.at == self.bytes.len() {
-                return Err(self.malformed("a string has no end"));
-            }
-            let piece = self.slice(start, self.at);
-            if self.eat(b'"') {
-                return Ok(match unescaped {
-                    None => Cow::Borrowed(piece),
-                    Some(mut whole) => {
-                        whole.push_str(piece);
-                        Cow::Owned(whole)
-                    }
-                });
-            }
-            if !self.eat(b'\\') {
-                return Err(self.malformed("a control character in a string must be escaped"));
-            }
-            let whole = unescaped.get_or_insert_with(String::new);
-            whole.push_str(piece);
-            whole.push(self.escape()?);
+            self.at += plain_length(self.bytes.get(start..).unwrap_or_default());
+            whole.push_str(self.slice(start, self.at));
         }
     }
 
     /// The character that an escape stands for; the backslash is read already.
-    fn escape(&mut self) -> Result<char, JsonError> {
+    fn escape(&mut self) -> Read<char> {
         let plain = match self.peek() {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
@@ -284,7 +306,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `uXXXX`, or a pair of surrogates `uXXXX\uXXXX`.
-    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+    fn unicode_escape(&mut self) -> Read<char> {
         self.at += 1;
         let first = self.hex4()?;
         let code = match first {
@@ -304,7 +326,7 @@ impl<'a> Reader<'a> {
         char::from_u32(code).ok_or_else(|| self.malformed("a lone surrogate"))
     }
 
-    fn hex4(&mut self) -> Result<u32, JsonError> {
+    fn hex4(&mut self) -> Read<u32> {
         let digits = self.bytes.get(self.at..self.at + 4).unwrap_or_default();
         let value = digits.iter().try_fold(0, |sum, byte| {
             char::from(*byte).to_digit(16).map(|digit| sum * 16 + digit)
@@ -326,21 +348,18 @@ impl<'a> Reader<'a> {
     reason = "the index keeps the name, which copies nothing when it is borrowed"
 )]
 fn find_or_note<'a>(
-    members: &[Member<'a>],
+    names: &[Cow<'a, str>],
     index: &mut Option<Index<'a>>,
     name: &Cow<'a, str>,
 ) -> Option<usize> {
-    if members.len() < INDEX_FROM {
-        return members.iter().position(|(known, _)| known == name);
+    if names.len() < INDEX_FROM {
+        return names.iter().position(|known| known == name);
     }
-    let index = index.get_or_insert_with(|| {
-        let names = members.iter().map(|(known, _)| known.clone());
-        names.zip(0..).collect()
-    });
+    let index = index.get_or_insert_with(|| names.iter().cloned().zip(0..).collect());
     match index.entry(name.clone()) {
         Entry::Occupied(known) => Some(*known.get()),
         Entry::Vacant(place) => {
-            place.insert(members.len());
+            place.insert(names.len());
             None
         }
     }

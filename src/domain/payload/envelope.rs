@@ -138,7 +138,7 @@ fn sales(fields: &Fields<'_, '_, '_>, items: &[Item<'_, '_>], errors: &mut Error
 fn refuse_overflow(node: &Node<'_>, path: Path<'_>, errors: &mut Errors) {
     match node {
         Node::Number(text) => {
-            let suspicious = text.len() > LONG_NUMBER || text.contains(['e', 'E']);
+            let suspicious = text.len() > LONG_NUMBER || text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
             if suspicious && text.parse::<f64>().is_ok_and(f64::is_infinite) {
                 errors.add(&path, "range", "the number is too large");
             }

@@ -217,11 +217,17 @@ impl<'p, 'n, 'a> Fields<'p, 'n, 'a> {
                 return None;
             }
         };
-        if text.chars().any(is_unshowable) {
+        // Most texts are ASCII, where a character is a byte and one test tells what cannot be shown.
+        let (shown, length) = if text.is_ascii() {
+            (!text.bytes().any(|byte| byte.is_ascii_control()), text.len())
+        } else {
+            (!text.chars().any(is_unshowable), text.chars().count())
+        };
+        if !shown {
             self.error(name, "format", "control characters are not allowed", errors);
             return None;
         }
-        if text.chars().count() > longest {
+        if length > longest {
             self.error(
                 name,
                 "too_long",

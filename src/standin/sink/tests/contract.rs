@@ -207,7 +207,7 @@ fn sent(rows: &[(i64, i64, bool)]) -> Envelope {
         .map(|&(id, terminal_id, voided)| forward::Item::new(&row(id, terminal_id, voided), None).unwrap())
         .collect();
     let items: Vec<&forward::Item> = items.iter().collect();
-    Envelope::new(125, &items, &["r-1", "r-2"], Timestamp::now()).unwrap()
+    Envelope::new(125, &items, &["r-1", "r-2"], Timestamp::now())
 }
 
 fn row(id: i64, terminal_id: i64, voided: bool) -> Transaction {
