@@ -2,6 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
+use apalis::layers::WorkerBuilderExt;
 use apalis_core::{
     error::WorkerError,
     worker::{builder::WorkerBuilder, context::WorkerContext},
@@ -12,7 +13,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tower::limit::ConcurrencyLimitLayer;
 use tracing::{debug, error, warn};
 
 use super::{
@@ -126,7 +126,7 @@ fn start<H: Handler>(
     let halt = halt.clone();
     let worker = WorkerBuilder::new(WorkerContext::new(name))
         .backend(feed.clone())
-        .layer(ConcurrencyLimitLayer::new(concurrency.max(1)))
+        .concurrency(concurrency.max(1))
         .build(move |set: Set| {
             let work = work.clone();
             // A task of its own for each set: sets then use all cores, and neither a panic nor a

@@ -169,14 +169,15 @@ async fn a_job_that_kills_its_workers_is_parked_without_its_neighbours() {
     until("the job is parked", async || {
         let mut worker = Worker::start(&url, SHORT);
         lives += 1;
+        let mut turn = tokio::time::interval(Duration::from_millis(5));
         loop {
+            turn.tick().await;
             if fixture.depth().await.parked == 1 {
                 return true;
             }
             if worker.0.try_wait().unwrap().is_some() {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;

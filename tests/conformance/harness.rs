@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tsms::{
@@ -282,8 +282,9 @@ impl Seen {
 /// Waits until `happened`.
 pub(crate) async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let wait = async {
+        let mut turn = interval(Duration::from_millis(5));
         while !happened().await {
-            sleep(Duration::from_millis(5)).await;
+            turn.tick().await;
         }
     };
     timeout(DEADLINE, wait)
