@@ -20,6 +20,8 @@ const STACK: usize = 32;
 /// What is read, or why not: in a box, so that moving a value costs nothing more for the errors.
 type Read<T> = Result<T, Box<JsonError>>;
 
+type Member<'a> = (Cow<'a, str>, Node<'a>);
+
 /// Where the members of a large object stand.
 type Index<'a> = HashMap<Cow<'a, str>, usize>;
 
@@ -31,11 +33,11 @@ pub(super) struct Reader<'a> {
     nodes_left: usize,
     duplicates: Duplicates,
     /// Values that no array or object has yet, the latest last. Every value is put here as soon as it
-    /// is read, and an array or object that is complete takes its own from the end, so that each one
-    /// is given a list of exactly its size, once, and no value is handed up from call to call.
+    /// is read, so that none is handed up from call to call. An array that is complete takes its own
+    /// from the end, so that it is given a list of exactly its size, once.
     values: Vec<Node<'a>>,
-    /// The names of the objects under way, in the same way.
-    names: Vec<Cow<'a, str>>,
+    /// Members of the objects under way, in the same way.
+    members: Vec<Member<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -48,7 +50,7 @@ impl<'a> Reader<'a> {
             nodes_left: limits.nodes,
             duplicates: limits.duplicates,
             values: Vec::with_capacity(STACK),
-            names: Vec::with_capacity(STACK),
+            members: Vec::with_capacity(STACK),
         }
     }
 
@@ -152,42 +154,38 @@ impl<'a> Reader<'a> {
             self.value()?;
             self.skip_blanks();
         }
-        let items = self.values.drain(start..).collect();
+        let items = self.values.split_off(start);
         self.values.push(Node::Array(items));
         Ok(())
     }
 
     fn object(&mut self) -> Read<()> {
-        let start = self.values.len();
-        let first = self.names.len();
+        let start = self.members.len();
         let mut index = None;
         while !self.eat(b'}') {
-            if self.values.len() > start {
+            if self.members.len() > start {
                 if !self.eat(b',') {
                     return Err(self.malformed("',' or '}' is expected"));
                 }
                 self.skip_blanks();
             }
-            let earlier = self.name(first, &mut index)?;
+            let (name, earlier) = self.name(start, &mut index)?;
             self.value()?;
-            if let Some(position) = earlier {
-                // The last one wins, in the place of the first.
-                let last = self.values.pop();
-                if let (Some(value), Some(last)) = (self.values.get_mut(start + position), last) {
-                    *value = last;
-                }
+            let value = self.values.pop().unwrap_or(Node::Null);
+            match earlier.and_then(|position| self.members.get_mut(start + position)) {
+                Some((_, before)) => *before = value,
+                None => self.members.push((name, value)),
             }
             self.skip_blanks();
         }
-        let values = self.values.drain(start..);
-        let members = self.names.drain(first..).zip(values).collect();
+        let members = self.members.split_off(start);
         self.values.push(Node::Object(members));
         Ok(())
     }
 
-    /// Reads the name of a member up to its value. A new name is put on `names`; of one that the
-    /// object, whose names begin at `first`, has already, its position there.
-    fn name(&mut self, first: usize, index: &mut Option<Index<'a>>) -> Read<Option<usize>> {
+    /// Reads the name of a member up to its value, and finds where the object, whose members begin at
+    /// `start`, has it already.
+    fn name(&mut self, start: usize, index: &mut Option<Index<'a>>) -> Read<(Cow<'a, str>, Option<usize>)> {
         let offset = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.malformed("a member name is expected"));
@@ -198,16 +196,14 @@ impl<'a> Reader<'a> {
             return Err(self.malformed("':' is expected"));
         }
         self.skip_blanks();
-        let names = self.names.get(first..).unwrap_or_default();
-        let earlier = find_or_note(names, index, &name);
-        if earlier.is_none() {
-            self.names.push(name);
-        } else if self.duplicates == Duplicates::Refuse {
+        let members = self.members.get(start..).unwrap_or_default();
+        let earlier = find_or_note(members, index, &name);
+        if earlier.is_some() && self.duplicates == Duplicates::Refuse {
             let name = name.chars().take(SHOWN_NAME).collect();
             self.at = offset;
             return Err(self.error(Problem::Duplicate { name }));
         }
-        Ok(earlier)
+        Ok((name, earlier))
     }
 
     fn number(&mut self) -> Read<()> {
@@ -348,18 +344,21 @@ impl<'a> Reader<'a> {
     reason = "the index keeps the name, which copies nothing when it is borrowed"
 )]
 fn find_or_note<'a>(
-    names: &[Cow<'a, str>],
+    members: &[Member<'a>],
     index: &mut Option<Index<'a>>,
     name: &Cow<'a, str>,
 ) -> Option<usize> {
-    if names.len() < INDEX_FROM {
-        return names.iter().position(|known| known == name);
+    if members.len() < INDEX_FROM {
+        return members.iter().position(|(known, _)| known == name);
     }
-    let index = index.get_or_insert_with(|| names.iter().cloned().zip(0..).collect());
+    let index = index.get_or_insert_with(|| {
+        let names = members.iter().map(|(known, _)| known.clone());
+        names.zip(0..).collect()
+    });
     match index.entry(name.clone()) {
         Entry::Occupied(known) => Some(*known.get()),
         Entry::Vacant(place) => {
-            place.insert(names.len());
+            place.insert(members.len());
             None
         }
     }
