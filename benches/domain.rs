@@ -115,7 +115,7 @@ fn stages(c: &mut Criterion) {
         b.iter(|| AuditEvent::decode(black_box(&encoded)).unwrap());
     });
     group.bench_function("event/chain", |b| {
-        b.iter(|| audit::chain_hash(&[7; 32], 9, black_box(&event), NOW));
+        b.iter(|| audit::link(&[7; 32], 9, black_box(&event), NOW));
     });
     group.finish();
 }

@@ -232,7 +232,7 @@ pub struct Forwarding {
     pub timeout_ms: Millis,
     /// How long to wait for a connection.
     pub connect_timeout_ms: Millis,
-    /// How long a claim holds a sale; longer than `timeout_ms`.
+    /// How long a claim holds a sale without being renewed.
     pub claim_ms: Millis,
     /// Pause after the first failed attempt.
     pub retry_min_ms: Millis,
@@ -302,6 +302,10 @@ pub struct Fleet {
     pub drain_ms: Millis,
     /// Folder of the embedded tier.
     pub data_dir: PathBuf,
+    /// How long workers trust what they know of a terminal and its tenant.
+    pub directory_ttl_ms: Millis,
+    /// Most terminals a worker process keeps in memory.
+    pub directory_capacity: u64,
     /// Stand-in web application of the demo.
     pub demo_sink_listen: SocketAddr,
 }

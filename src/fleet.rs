@@ -23,6 +23,7 @@ use crate::{
     scheduler::sweeper,
     stage::Stage,
     store::Store,
+    telemetry::metrics,
     workers,
 };
 
@@ -98,6 +99,7 @@ impl Fleet {
         queue: Queue,
         roles: &Roles,
     ) -> Result<Self, FleetError> {
+        metrics::install();
         let mut fleet = Self {
             ingress: None,
             ops: None,

@@ -1,6 +1,7 @@
 //! TSMS, the Tenant Sales Management System: takes sales from point-of-sale terminals, checks them,
 //! keeps them, and hands them to a web application. `docs/architecture.md` walks one sale through.
 
+pub mod bench;
 pub mod config;
 pub mod domain;
 pub mod fleet;

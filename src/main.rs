@@ -4,6 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Sets of jobs and rows are many short-lived allocations of every size on every core.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

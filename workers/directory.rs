@@ -13,7 +13,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Terminals with their tenants, cached as long as the ingress trusts an identity.
+/// Terminals with their tenants. The ingress decides who may submit; here a name or an address that
+/// is some minutes old does no harm.
 #[derive(Clone)]
 pub struct Directory {
     store: Store,
@@ -21,12 +22,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    pub(super) fn new(store: Store, settings: &config::Ingress) -> Self {
+    pub(super) fn new(store: Store, settings: &config::Fleet) -> Self {
         Self {
             store,
             cache: Cache::builder()
-                .max_capacity(settings.identity_capacity)
-                .time_to_live(settings.identity_ttl_ms.duration())
+                .max_capacity(settings.directory_capacity)
+                .time_to_live(settings.directory_ttl_ms.duration())
                 .build(),
         }
     }

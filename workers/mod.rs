@@ -58,7 +58,7 @@ impl Ctx {
     /// The HTTP client cannot be built, or the endpoint is not a URL.
     pub fn new(store: Store, config: Arc<Config>) -> Result<Self, SetupError> {
         Ok(Self {
-            directory: Directory::new(store.clone(), &config.ingress),
+            directory: Directory::new(store.clone(), &config.fleet),
             webapp: WebApp::new(&config.forwarding)?,
             callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
             store,

@@ -49,8 +49,7 @@ pub(super) fn jittered(from: Duration, to: Duration) -> Duration {
     Duration::from_millis(rand::random_range(from..=to))
 }
 
-/// The time in which a set may start outside calls so that the last one ends before its claim does:
-/// nothing is sent that another worker may be sending as well.
+/// The time in which a set may start outside calls so that the last one ends before the set must.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     started: Instant,
@@ -66,7 +65,7 @@ impl Budget {
         }
     }
 
-    /// Whether one more call may start. The first always may: its time limit is below the claim.
+    /// Whether one more call may start. The first always may: its time limit is below the set's.
     pub(super) fn left(&self) -> bool {
         self.started.elapsed() <= self.allowed
     }

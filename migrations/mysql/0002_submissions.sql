@@ -4,6 +4,9 @@
 -- look-up and a shared lock on the parent row per insert, and the tenant and terminal written come
 -- from an authenticated token, never from a body. Ids are handed out in blocks (id_blocks), so that
 -- they are known before the commit and stay close to time order.
+--
+-- What an update fills in has a fixed width and is never NULL: a row that grows in a full page makes
+-- InnoDB split it, which wrote ten times the redo of the update itself.
 
 CREATE TABLE submissions (
     id                    BIGINT       NOT NULL PRIMARY KEY,
@@ -15,7 +18,7 @@ CREATE TABLE submissions (
     transaction_id        BINARY(16)   NULL,  -- of a submission with one sale; a batch has submission_items
     request_id            VARCHAR(128) NOT NULL,
     accepted_at           BIGINT       NOT NULL,
-    processed_at          BIGINT       NULL,  -- when validation made its rows
+    processed_at          BIGINT       NOT NULL DEFAULT 0,  -- when validation made its rows; 0 before
     results               MEDIUMTEXT   NULL,  -- JSON: items that made no row; NULL when all did
     dead_code             VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NULL, -- why it was given up
     body                  MEDIUMBLOB   NOT NULL,

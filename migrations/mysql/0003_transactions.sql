@@ -29,11 +29,11 @@ CREATE TABLE transactions (
     receipt_no                  VARCHAR(128)  NULL,
     payload_checksum            BINARY(32)    NOT NULL,
     remarks                     MEDIUMTEXT    NULL, -- JSON: noticed while reading the payload
-    validation_status           VARCHAR(8)    CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    validation_status           CHAR(7)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     findings                    MEDIUMTEXT    NULL, -- JSON: what validation and processing found
     dead_code                   VARCHAR(64)   CHARACTER SET ascii COLLATE ascii_bin NULL, -- why processing was given up
     created_at                  BIGINT        NOT NULL,
-    decided_at                  BIGINT        NULL,
+    decided_at                  BIGINT        NOT NULL DEFAULT 0, -- 0 while PENDING
     voided_at                   BIGINT        NULL,
     void_reason                 VARCHAR(1000) NULL,
     -- One effect per (terminal, transaction id), for ever.

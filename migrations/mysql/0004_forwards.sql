@@ -5,14 +5,14 @@
 CREATE TABLE forwards (
     transaction_id  BIGINT      NOT NULL PRIMARY KEY,
     tenant_id       BIGINT      NOT NULL,
-    state           VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    state           CHAR(9)     CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     attempts        INT         NOT NULL,
     due_at          BIGINT      NULL,
-    claim           BIGINT      NULL, -- fences the worker that claimed it against a later one
+    claim           BIGINT      NOT NULL DEFAULT 0, -- fences a worker against a later one; 0: nobody's
     last_code       VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
-    batch_id        VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    batch_id        CHAR(36)    CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     created_at      BIGINT      NOT NULL,
-    settled_at      BIGINT      NULL,
+    settled_at      BIGINT      NOT NULL DEFAULT 0, -- 0 while under way
     KEY forwards_due (due_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 

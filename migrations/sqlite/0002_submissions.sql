@@ -15,7 +15,7 @@ CREATE TABLE submissions (
     transaction_id        BLOB, -- of a submission with one sale; a batch has submission_items
     request_id            TEXT NOT NULL,
     accepted_at           INTEGER NOT NULL,
-    processed_at          INTEGER, -- when validation made its rows
+    processed_at          INTEGER NOT NULL DEFAULT 0, -- when validation made its rows; 0 before
     results               TEXT, -- JSON: items that made no row; NULL when all did
     dead_code             TEXT, -- why it was given up
     -- The last column: a row that is longer than a page is read up to the column wanted.

@@ -33,7 +33,7 @@ CREATE TABLE transactions (
     findings                    TEXT, -- JSON: what validation and processing found
     dead_code                   TEXT, -- why processing was given up
     created_at                  INTEGER NOT NULL,
-    decided_at                  INTEGER,
+    decided_at                  INTEGER NOT NULL DEFAULT 0, -- 0 while PENDING
     voided_at                   INTEGER,
     void_reason                 TEXT,
     -- One effect per (terminal, transaction id), for ever.

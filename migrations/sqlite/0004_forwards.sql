@@ -8,11 +8,11 @@ CREATE TABLE forwards (
     state           TEXT NOT NULL,
     attempts        INTEGER NOT NULL,
     due_at          INTEGER,
-    claim           INTEGER, -- fences the worker that claimed it against a later one
+    claim           INTEGER NOT NULL DEFAULT 0, -- fences a worker against a later one; 0: nobody's
     last_code       TEXT,
-    batch_id        TEXT,
+    batch_id        TEXT NOT NULL DEFAULT '',
     created_at      INTEGER NOT NULL,
-    settled_at      INTEGER
+    settled_at      INTEGER NOT NULL DEFAULT 0 -- 0 while under way
 ) STRICT;
 CREATE INDEX forwards_due ON forwards (due_at) WHERE due_at IS NOT NULL;
 

@@ -1,6 +1,7 @@
 //! The command line. Each command is a file; what they share is how they fail ([`fail`]) and how
 //! they print ([`print`]).
 
+mod bench;
 mod checksum;
 mod config;
 mod demo;
@@ -71,6 +72,7 @@ enum Command {
     Checksum(checksum::ChecksumCommand),
     Sink(sink::Args),
     Sim(sim::Args),
+    Bench(bench::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -103,6 +105,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Sink(args) => sink::run(&setup, args).await,
         Command::Sim(args) => sim::run(&setup, args).await,
+        Command::Bench(args) => bench::run(&setup, args).await,
     }
 }
 

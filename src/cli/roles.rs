@@ -8,7 +8,7 @@ use tsms::{
     queue,
     stage::Stage,
     store,
-    telemetry::{logs, metrics},
+    telemetry::logs,
 };
 
 use super::{Failure, Setup, print, unmigrated};
@@ -98,7 +98,6 @@ pub(super) async fn scheduler(setup: &Setup, args: SchedulerArgs) -> Result<(), 
 async fn serve(config: Config, roles: &Roles) -> Result<(), Failure> {
     config.check_fleet()?;
     logs::start(&config.log);
-    metrics::install();
     let store = store::open(&config.database).await?;
     store.ping().await.map_err(unmigrated)?;
     let queue = queue::open(&config.queue).await?;

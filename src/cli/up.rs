@@ -7,7 +7,7 @@ use tsms::{
     fleet::{Fleet, Roles, stop_on_signal},
     queue,
     store::{self, Store},
-    telemetry::{logs, metrics},
+    telemetry::logs,
 };
 
 use super::{Failure, Setup, demo::Demo, print, sim::private_folder, token};
@@ -35,7 +35,6 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
     let mut config = setup.config()?;
     for_people(&setup.layers()?, &mut config, args.demo);
     logs::start(&config.log);
-    metrics::install();
     private_folder(&config.fleet.data_dir)?;
     let store = store::open(&config.database).await?;
     store.migrate().await?;

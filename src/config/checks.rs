@@ -27,6 +27,8 @@ const MOST_FORWARD_BATCH: usize = 500;
 const MOST_QUEUE_BATCH: usize = 5000;
 /// Leases shorter than this are lost by a busy machine, not by a dead one.
 const SHORTEST_LEASE: Millis = Millis::new(500);
+/// A claim is renewed three times in its length; a shorter one may run out while its worker lives.
+const SHORTEST_CLAIM: Millis = Millis::new(1000);
 /// 100 % in hundredths of a percent.
 const WHOLE_BP: u32 = 10_000;
 
@@ -164,6 +166,10 @@ fn ingress(config: &Config, found: &mut Found) {
             ingress.max_body_bytes
         )
     });
+    found.when(ingress.body_budget_bytes < ingress.max_body_bytes, || {
+        "ingress.body_budget_bytes is below ingress.max_body_bytes: the largest body could never be read"
+            .to_owned()
+    });
     found.when(ingress.job_body_bytes > ingress.max_body_bytes, || {
         "ingress.job_body_bytes is above ingress.max_body_bytes".to_owned()
     });
@@ -242,11 +248,9 @@ fn outside(config: &Config, found: &mut Found) {
             forwarding.batch_size
         )
     });
-    found.longer(
-        ("forwarding.claim_ms", forwarding.claim_ms),
-        ("forwarding.timeout_ms", forwarding.timeout_ms),
-        "a second worker would send what the first is sending",
-    );
+    found.when(forwarding.claim_ms < SHORTEST_CLAIM, || {
+        "forwarding.claim_ms: must be at least 1000, or a slow database lets live claims run out".to_owned()
+    });
     found.ordered(
         "forwarding.retry",
         forwarding.retry_min_ms,

@@ -122,13 +122,14 @@ fn wrong_kinds_name_key_origin_and_every_one_of_them() {
 fn every_contradiction_is_told_at_once() {
     let found = problems(&[
         ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "2000"),
-        ("TSMS__FORWARDING__CLAIM_MS", "30000"),
+        ("TSMS__FORWARDING__CLAIM_MS", "999"),
         ("TSMS__STAGE__FORWARDING__TIMEOUT_MS", "30000"),
         ("TSMS__NOTIFICATION__CLAIM_MS", "10000"),
         ("TSMS__STAGE__AUDIT__RETRY_MIN_MS", "99999"),
         ("TSMS__FORWARDING__ENABLED", "true"),
         ("TSMS__SWEEPER__MARK_LAG_MS", "40000"),
         ("TSMS__INGRESS__MAX_BODY_BYTES", "100"),
+        ("TSMS__INGRESS__BODY_BUDGET_BYTES", "99"),
         ("TSMS__DATABASE__STATEMENT_ROWS", "100"),
         ("TSMS__FORWARDING__BATCH_SIZE", "501"),
         ("TSMS__SWEEPER__PAGE", "0"),
@@ -144,6 +145,7 @@ fn every_contradiction_is_told_at_once() {
         "forwarding.endpoint",
         "sweeper.mark_lag_ms",
         "ingress.max_body_bytes",
+        "ingress.body_budget_bytes",
         "database.statement_rows",
         "forwarding.batch_size",
         "sweeper.page: must be at least 1",

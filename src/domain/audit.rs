@@ -27,7 +27,7 @@ const LABEL: &[u8; 16] = b"tsms audit row 1";
 /// The hash of the row at `seq` of its tenant's chain, which follows the row with the hash
 /// `previous`.
 #[must_use]
-pub fn chain_hash(previous: &Digest, seq: i64, event: &AuditEvent, appended_at: Timestamp) -> Digest {
+pub fn link(previous: &Digest, seq: i64, event: &AuditEvent, appended_at: Timestamp) -> Digest {
     let mut hash = Sha256::new();
     hash.update(LABEL);
     hash.update(previous);
@@ -74,7 +74,7 @@ mod tests {
             r#"{"amount":"1000.00","state":"PENDING"}"#,
         );
         let appended_at = Timestamp::from_micros(1_755_597_600_500_000);
-        let first = chain_hash(&Digest::default(), 1, &recorded, appended_at);
+        let first = link(&Digest::default(), 1, &recorded, appended_at);
         assert_eq!(
             HEXLOWER.encode(&first),
             "ee9311679297755c898804ac54d398a116cb6534a2dbf969c25c3f7e84114c35"
@@ -84,7 +84,7 @@ mod tests {
             1_755_597_601_000_000,
             r#"{"findings":["Ñ"],"state":"VALID"}"#,
         );
-        let second = chain_hash(&first, 2, &decided, Timestamp::from_micros(1_755_597_601_500_000));
+        let second = link(&first, 2, &decided, Timestamp::from_micros(1_755_597_601_500_000));
         assert_eq!(
             HEXLOWER.encode(&second),
             "42d4c4efc6ee48ee7c33514e3ac85f395807a920f3ec44fe1348c13be9d130aa"

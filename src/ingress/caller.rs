@@ -86,13 +86,21 @@ impl Identities {
 
     /// What the token stands for. Callers that ask for the same token at the same time share one
     /// `load`; an error is not remembered.
-    async fn get(
+    async fn get<Load>(
         &self,
         digest: Digest,
-        load: impl Future<Output = Result<Option<Identity>, StoreError>>,
-    ) -> Result<Option<Arc<Known>>, Arc<StoreError>> {
-        let load = async { Ok(load.await?.map(|identity| Arc::new(Known::from(identity)))) };
-        self.0.try_get_with(digest, load).await
+        load: impl FnOnce() -> Load,
+    ) -> Result<Option<Arc<Known>>, Arc<StoreError>>
+    where
+        Load: Future<Output = Result<Option<Identity>, StoreError>>,
+    {
+        if let Some(known) = self.0.get(&digest).await {
+            return Ok(known);
+        }
+        let load = async move { Ok(load().await?.map(|identity| Arc::new(Known::from(identity)))) };
+        // Boxed because it is large and seldom runs: inside the future of every request it would be
+        // moved about with it.
+        Box::pin(self.0.try_get_with(digest, load)).await
     }
 }
 
@@ -114,7 +122,7 @@ fn presented(headers: &HeaderMap) -> Option<Digest> {
 async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Result<Arc<Till>, Error> {
     let deadline = Deadline::from_request_parts(parts, app).await?;
     let digest = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
-    let load = app.store.identity(&digest);
+    let load = || app.store.identity(&digest);
     let known = deadline
         .bound(app.identities.get(digest, load), || app.answer_late())
         .await?
@@ -245,7 +253,7 @@ mod tests {
         let ask = || {
             let (identities, loads, gate) = (identities.clone(), Arc::clone(&loads), Arc::clone(&gate));
             async move {
-                let load = async {
+                let load = || async {
                     loads.fetch_add(1, Ordering::SeqCst);
                     gate.wait().await;
                     Ok(None)
@@ -267,10 +275,10 @@ mod tests {
     async fn a_store_error_is_not_remembered() {
         let identities = identities();
         let broken = identities
-            .get([2; 32], async { Err(StoreError::Missing("database")) })
+            .get([2; 32], || async { Err(StoreError::Missing("database")) })
             .await;
         assert!(broken.is_err());
-        let healed = identities.get([2; 32], async { Ok(Some(identity())) }).await;
+        let healed = identities.get([2; 32], || async { Ok(Some(identity())) }).await;
         assert!(healed.unwrap().is_some());
     }
 

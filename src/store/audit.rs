@@ -10,7 +10,7 @@ use super::{
     values::{Binds, Value, page},
 };
 use crate::domain::{
-    audit::chain_hash,
+    audit::link,
     checksum::Digest,
     time::Timestamp,
     work::{AuditEvent, Change},
@@ -106,7 +106,7 @@ impl Store {
             .map(|event| {
                 let head = heads.entry(event.tenant_id).or_insert((0, Digest::default()));
                 let (seq, previous) = (head.0 + 1, head.1);
-                let hash = chain_hash(&previous, seq, event, appended_at);
+                let hash = link(&previous, seq, event, appended_at);
                 *head = (seq, hash);
                 AuditRow {
                     seq,

@@ -22,6 +22,8 @@ pub struct Claim {
     pub token: i64,
     /// The sales claimed, with what a batch item needs.
     pub items: Vec<ForwardItem>,
+    /// The sales that another claim holds, and when it ends unless its worker renews it.
+    pub held: Vec<(i64, Timestamp)>,
 }
 
 /// A claimed sale.
@@ -86,15 +88,27 @@ const CLAIMED: Sql = Sql {
            WHERE transaction_id IN ({?}) AND claim = ? ORDER BY transaction_id",
 };
 
+const HELD: Sql = Sql {
+    name: "forwards.held",
+    text: "SELECT transaction_id, due_at FROM forwards \
+           WHERE transaction_id IN ({?}) AND state = 'SENDING' AND claim <> ? ORDER BY transaction_id",
+};
+
+const RENEW: Sql = Sql {
+    name: "forwards.renew",
+    text: "UPDATE forwards SET due_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
+};
+
 const FORWARDED: Sql = Sql {
     name: "forwards.forwarded",
-    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = NULL, last_code = NULL, \
-           batch_id = ?, settled_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
+    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = 0, last_code = NULL, \
+           batch_id = CASE transaction_id {WHEN ? THEN ?| } END, settled_at = ? \
+           WHERE transaction_id IN ({?}) AND claim = ?",
 };
 
 const RETRY: Sql = Sql {
     name: "forwards.retry",
-    text: "UPDATE forwards SET state = 'PENDING', claim = NULL, attempts = attempts - ?, last_code = ?, \
+    text: "UPDATE forwards SET state = 'PENDING', claim = 0, attempts = attempts - ?, last_code = ?, \
            due_at = CASE transaction_id {WHEN ? THEN ?| } END \
            WHERE transaction_id IN ({?}) AND claim = ?",
 };
@@ -107,7 +121,7 @@ const LOCK_CLAIMED: Sql = Sql {
 
 const DEAD: Sql = Sql {
     name: "forwards.dead",
-    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = NULL, \
+    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = 0, \
            last_code = CASE transaction_id {WHEN ? THEN ?| } END, \
            settled_at = CASE transaction_id {WHEN ? THEN ?| } END \
            WHERE transaction_id IN ({?}) AND claim = ?",
@@ -123,6 +137,9 @@ const COUNT_DEAD: Sql = Sql {
     name: "dead_letters.count",
     text: "SELECT COUNT(*) FROM dead_letters",
 };
+
+/// Width of `forwards.batch_id`.
+const BATCH_ID: usize = 36;
 
 /// A delivery given up, as it is written.
 struct Death {
@@ -152,6 +169,7 @@ impl Store {
         ids.dedup();
         let token = rand::random_range(1..i64::MAX);
         let mut claimed: Vec<(i64, u32, Timestamp)> = Vec::new();
+        let mut held = Vec::new();
         // Each piece is a claim by itself: what is claimed when a later piece fails becomes due
         // again when the claim ends.
         for ids in self.pieces(&ids) {
@@ -162,10 +180,16 @@ impl Store {
                 .put_all(ids.iter().copied())
                 .put(now);
             let done = retrying!(self, self.inner.db.execute(&CLAIM, ids.len(), &values))?;
+            let values = with_token(ids, token);
+            if done.rows < u64::try_from(ids.len()).unwrap_or(u64::MAX) {
+                for row in self.inner.db.fetch(&HELD, ids.len(), &values).await? {
+                    let mut cells = row.cells();
+                    held.push((cells.int()?, cells.time()?));
+                }
+            }
             if done.rows == 0 {
                 continue;
             }
-            let values = with_token(ids, token);
             for row in self.inner.db.fetch(&CLAIMED, ids.len(), &values).await? {
                 let mut cells = row.cells();
                 claimed.push((cells.int()?, cells.count()?, cells.time()?));
@@ -194,7 +218,20 @@ impl Store {
                 created_at,
             });
         }
-        Ok(Claim { token, items })
+        Ok(Claim { token, items, held })
+    }
+
+    /// Puts off the end of a claim to `until`, for those of `ids` that it still holds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn renew_forwards(&self, token: i64, ids: &[i64], until: Timestamp) -> Result<(), StoreError> {
+        for ids in self.pieces(ids) {
+            let mut values = Binds::of(ids.len() + 2);
+            values.put(until).put_all(ids.iter().copied()).put(token);
+            retrying!(self, self.inner.db.execute(&RENEW, ids.len(), &values))?;
+        }
+        Ok(())
     }
 
     /// Writes the ends of claimed sales, dead letters included, in one transaction. Rows whose
@@ -205,7 +242,7 @@ impl Store {
     pub async fn settle_forwards(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
         for end in ends {
             if let Settled::Forwarded { batch_id, .. } = end {
-                fits_word("a batch id", batch_id, 64)?;
+                fits_word("a batch id", batch_id, BATCH_ID)?;
             }
         }
         if ends.is_empty() {
@@ -218,13 +255,13 @@ impl Store {
     }
 
     async fn settle_once(&self, token: i64, ends: &[Settled]) -> Result<u64, StoreError> {
-        let mut forwarded: BTreeMap<(&str, Timestamp), Vec<i64>> = BTreeMap::new();
+        let mut forwarded: BTreeMap<Timestamp, Vec<(i64, &str)>> = BTreeMap::new();
         let mut retried: BTreeMap<(&str, bool), Vec<(i64, Timestamp)>> = BTreeMap::new();
         let mut dead: BTreeMap<i64, Death> = BTreeMap::new();
         for end in ends {
             match end {
                 Settled::Forwarded { id, at, batch_id } => {
-                    forwarded.entry((batch_id, *at)).or_default().push(*id);
+                    forwarded.entry(*at).or_default().push((*id, batch_id));
                 }
                 Settled::Retry {
                     id,
@@ -246,15 +283,14 @@ impl Store {
         }
         let mut tx = self.inner.db.begin().await?;
         let mut settled = 0;
-        for ((batch_id, at), ids) in &forwarded {
-            for ids in self.pieces(ids) {
-                let mut values = Binds::of(ids.len() + 3);
-                values
-                    .put(*batch_id)
-                    .put(*at)
-                    .put_all(ids.iter().copied())
-                    .put(token);
-                settled += tx.execute(&FORWARDED, ids.len(), &values).await?.rows;
+        for (at, sent) in &forwarded {
+            for sent in self.pieces(sent) {
+                let mut values = Binds::of(sent.len() * 3 + 2);
+                for (id, batch_id) in sent {
+                    values.put(*id).put(*batch_id);
+                }
+                values.put(*at).put_all(sent.iter().map(|(id, _)| *id)).put(token);
+                settled += tx.execute(&FORWARDED, sent.len(), &values).await?.rows;
             }
         }
         for ((code, counts), due) in &retried {

@@ -14,19 +14,19 @@ use crate::domain::{sale::ValidationStatus, time::Timestamp};
 const PROCESSED: Sql = Sql {
     name: "submissions.processed",
     text: "UPDATE submissions SET processed_at = ? \
-           WHERE id IN ({?}) AND processed_at IS NULL AND dead_code IS NULL",
+           WHERE id IN ({?}) AND processed_at = 0 AND dead_code IS NULL",
 };
 
 const PROCESSED_WITH_RESULTS: Sql = Sql {
     name: "submissions.processed_with_results",
     text: "UPDATE submissions SET processed_at = ?, results = CASE id {WHEN ? THEN ?| } END \
-           WHERE id IN ({?}) AND processed_at IS NULL AND dead_code IS NULL",
+           WHERE id IN ({?}) AND processed_at = 0 AND dead_code IS NULL",
 };
 
 const LOCK_UNPROCESSED: Sql = Sql {
     name: "submissions.lock_unprocessed",
     text: "SELECT id FROM submissions \
-           WHERE id IN ({?}) AND processed_at IS NULL AND dead_code IS NULL ORDER BY id $LOCK",
+           WHERE id IN ({?}) AND processed_at = 0 AND dead_code IS NULL ORDER BY id $LOCK",
 };
 
 impl Store {

@@ -105,19 +105,19 @@ pub struct SubmissionView {
 const UNPROCESSED: Sql = Sql {
     name: "submissions.unprocessed",
     text: "SELECT id, tenant_id, terminal_id, submission_uuid, request_id, accepted_at, body \
-           FROM submissions WHERE id IN ({?}) AND processed_at IS NULL AND dead_code IS NULL \
+           FROM submissions WHERE id IN ({?}) AND processed_at = 0 AND dead_code IS NULL \
            ORDER BY id",
 };
 
 const BY_UUID: Sql = Sql {
     name: "submissions.by_uuid",
-    text: "SELECT id, submission_uuid, accepted_at, processed_at, dead_code, transaction_id, results \
+    text: "SELECT id, submission_uuid, accepted_at, NULLIF(processed_at, 0), dead_code, transaction_id, results \
            FROM submissions WHERE terminal_id = ? AND submission_uuid = ?",
 };
 
 const BY_ID: Sql = Sql {
     name: "submissions.by_id",
-    text: "SELECT id, submission_uuid, accepted_at, processed_at, dead_code, transaction_id, results \
+    text: "SELECT id, submission_uuid, accepted_at, NULLIF(processed_at, 0), dead_code, transaction_id, results \
            FROM submissions WHERE id = ?",
 };
 
@@ -139,7 +139,7 @@ const ITEMS: Sql = Sql {
 const BURY: Sql = Sql {
     name: "submissions.bury",
     text: "UPDATE submissions SET dead_code = ? \
-           WHERE id = ? AND processed_at IS NULL AND dead_code IS NULL",
+           WHERE id = ? AND processed_at = 0 AND dead_code IS NULL",
 };
 
 const DEAD_LETTER: Sql = Sql {

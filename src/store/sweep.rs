@@ -40,7 +40,7 @@ const SET_MARK: Sql = Sql {
 
 const SUBMISSIONS: Sql = Sql {
     name: "submissions.scan",
-    text: "SELECT id, tenant_id, request_id, accepted_at, processed_at IS NULL AND dead_code IS NULL \
+    text: "SELECT id, tenant_id, request_id, accepted_at, processed_at = 0 AND dead_code IS NULL \
            FROM submissions WHERE id > ? AND accepted_at < ? ORDER BY id LIMIT ?",
 };
 
@@ -69,7 +69,7 @@ const AUDIT: Sql = Sql {
     text: concat!(
         "SELECT ",
         columns!(),
-        ", f.state, f.settled_at FROM transactions t \
+        ", f.state, NULLIF(f.settled_at, 0) FROM transactions t \
          LEFT JOIN forwards f ON f.transaction_id = t.id \
          WHERE t.id > ? AND t.created_at < ? ORDER BY t.id LIMIT ?"
     ),

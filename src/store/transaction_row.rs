@@ -7,7 +7,10 @@ use super::{
     pieces::fits,
     values::{Value, list_text},
 };
-use crate::domain::sale::{Adjustments, Sale, Taxes, Transaction, ValidationStatus};
+use crate::domain::{
+    sale::{Adjustments, Sale, Taxes, Transaction, ValidationStatus},
+    time::Timestamp,
+};
 
 /// The columns read, in the order of [`read`]; the table goes by `t`.
 macro_rules! columns {
@@ -18,7 +21,7 @@ macro_rules! columns {
          t.service_charge_distributed, t.service_charge_retained, t.employee_discount, t.vat, \
          t.vatable_sales, t.sc_vat_exempt_sales, t.other_tax, t.promo_status, t.customer_code, \
          t.receipt_no, t.payload_checksum, t.remarks, t.validation_status, t.findings, \
-         t.created_at, t.decided_at, t.voided_at, t.void_reason"
+         t.created_at, NULLIF(t.decided_at, 0), t.voided_at, t.void_reason"
     };
 }
 
@@ -122,7 +125,7 @@ impl Written<'_> {
             row.status.as_str().into(),
             findings.as_deref().into(),
             row.created_at.into(),
-            row.decided_at.into(),
+            row.decided_at.map_or(0, Timestamp::as_micros).into(),
             row.voided_at.into(),
             row.void_reason.as_deref().into(),
         ]

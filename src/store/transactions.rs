@@ -114,7 +114,7 @@ const VIEW: Sql = Sql {
     text: concat!(
         "SELECT ",
         columns!(),
-        ", t.dead_code, f.state, f.attempts, f.settled_at FROM transactions t \
+        ", t.dead_code, f.state, f.attempts, NULLIF(f.settled_at, 0) FROM transactions t \
          LEFT JOIN forwards f ON f.transaction_id = t.id \
          WHERE t.terminal_id = ? AND t.transaction_id IN ({?})"
     ),

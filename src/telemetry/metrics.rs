@@ -78,7 +78,7 @@ table! {
         "Dead letters in the record.";
     BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", [],
         "1 while nothing is sent to the web application because it failed too often in a row.";
-    GAUGE_ERRORS = Kind::Counter, "tsms_gauge_read_errors_total", ["source"],
+    GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
 }
 

@@ -20,6 +20,7 @@ fn every_command_explains_itself() {
         &["sink", "--help"],
         &["sim", "--help"],
         &["sim", "sale", "--help"],
+        &["bench", "--help"],
     ] {
         let help = shell.tsms(command);
         assert_eq!(help.code, 0, "{command:?}: {}", help.err);

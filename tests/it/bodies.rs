@@ -10,31 +10,70 @@ use tsms::{
     standin::sim::{Kind, SignedBody, SimTerminal, make_sale},
 };
 
-const LIMITS: Limits = Limits { depth: 64, nodes: 100_000, duplicates: Duplicates::Refuse };
+const LIMITS: Limits = Limits {
+    depth: 64,
+    nodes: 100_000,
+    duplicates: Duplicates::Refuse,
+};
 
 /// A valid sale of a version; `seed` makes it unlike the others.
-pub fn sale(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
-    make_sale(till, Kind { version, items: 1, flawed: false }, seed, Timestamp::now()).unwrap()
+pub(crate) fn sale(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
+    make_sale(
+        till,
+        Kind {
+            version,
+            items: 1,
+            flawed: false,
+        },
+        seed,
+        Timestamp::now(),
+    )
+    .unwrap()
 }
 
-pub fn batch(till: &SimTerminal, version: Version, items: usize, seed: u64) -> SignedBody {
-    make_sale(till, Kind { version, items, flawed: false }, seed, Timestamp::now()).unwrap()
+pub(crate) fn batch(till: &SimTerminal, version: Version, items: usize, seed: u64) -> SignedBody {
+    make_sale(
+        till,
+        Kind {
+            version,
+            items,
+            flawed: false,
+        },
+        seed,
+        Timestamp::now(),
+    )
+    .unwrap()
 }
 
-pub fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
-    make_sale(till, Kind { version, items: 1, flawed: true }, seed, Timestamp::now()).unwrap()
+pub(crate) fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedBody {
+    make_sale(
+        till,
+        Kind {
+            version,
+            items: 1,
+            flawed: true,
+        },
+        seed,
+        Timestamp::now(),
+    )
+    .unwrap()
 }
 
-pub fn value(body: &SignedBody) -> Value {
+pub(crate) fn value(body: &SignedBody) -> Value {
     serde_json::from_slice(&body.body).unwrap()
 }
 
 /// Signs a changed body again, both levels, and gives its bytes.
-pub fn sign(mut body: Value, version: Version) -> String {
+pub(crate) fn sign(mut body: Value, version: Version) -> String {
     if let Some(transaction) = body.get_mut("transaction") {
         sign_level(transaction, version);
     }
-    for transaction in body.get_mut("transactions").and_then(Value::as_array_mut).into_iter().flatten() {
+    for transaction in body
+        .get_mut("transactions")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         sign_level(transaction, version);
     }
     sign_level(&mut body, version);

@@ -21,13 +21,15 @@ async fn receiver() -> (String, mpsc::Receiver<Value>) {
     let refuse_first = Arc::new(Mutex::new(true));
     let app = Router::new().route(
         "/results",
-        post(move |State(told): State<mpsc::Sender<Value>>, Json(result): Json<Value>| async move {
-            if std::mem::take(&mut *refuse_first.lock().await) {
-                return StatusCode::SERVICE_UNAVAILABLE;
-            }
-            told.send(result).await.unwrap();
-            StatusCode::NO_CONTENT
-        }),
+        post(
+            move |State(told): State<mpsc::Sender<Value>>, Json(result): Json<Value>| async move {
+                if std::mem::take(&mut *refuse_first.lock().await) {
+                    return StatusCode::SERVICE_UNAVAILABLE;
+                }
+                told.send(result).await.unwrap();
+                StatusCode::NO_CONTENT
+            },
+        ),
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/results", listener.local_addr().unwrap());
@@ -45,14 +47,26 @@ async fn each_result_is_posted_to_the_callback_url(world: World) {
     }
     let mut results = Vec::new();
     while results.len() < bodies.len() {
-        results.push(tokio::time::timeout(DEADLINE, heard.recv()).await.unwrap().unwrap());
+        results.push(
+            tokio::time::timeout(DEADLINE, heard.recv())
+                .await
+                .unwrap()
+                .unwrap(),
+        );
     }
     for (body, (result, word)) in bodies.iter().zip([("VALID", "success"), ("INVALID", "failed")]) {
         let id = body.sales[0].transaction_id.to_string();
-        let told = results.iter().find(|told| told["transaction_id"] == id.as_str()).unwrap();
+        let told = results
+            .iter()
+            .find(|told| told["transaction_id"] == id.as_str())
+            .unwrap();
         assert_eq!(told["validation_result"], result, "{told}");
         assert_eq!(told["validation_status"], word, "{told}");
-        assert_eq!(told["errors"].as_array().unwrap().is_empty(), result == "VALID", "{told}");
+        assert_eq!(
+            told["errors"].as_array().unwrap().is_empty(),
+            result == "VALID",
+            "{told}"
+        );
     }
     world.stop().await;
 }

@@ -12,7 +12,11 @@ use crate::world::{DEADLINE, Tier, World};
 
 /// Plays the tills of a world until `sales` submissions are accepted; `midway` happens once the web
 /// application has seen a third of them.
-pub async fn play(world: &mut World, submissions: u64, midway: impl AsyncFnOnce(&mut World)) -> SimReport {
+pub(crate) async fn play(
+    world: &mut World,
+    submissions: u64,
+    midway: impl AsyncFnOnce(&mut World),
+) -> SimReport {
     let options = SimOptions {
         rate: 2000,
         count: submissions,
@@ -22,13 +26,17 @@ pub async fn play(world: &mut World, submissions: u64, midway: impl AsyncFnOnce(
     let stop = CancellationToken::new();
     let playing = tokio::spawn(sim::run(options, Arc::new(Counters::default()), stop));
     let third = submissions / 3;
-    world.sink.wait_until(|seen| seen.distinct >= third, DEADLINE).await.unwrap();
+    world
+        .sink
+        .wait_until(|seen| seen.distinct >= third, DEADLINE)
+        .await
+        .unwrap();
     midway(world).await;
     playing.await.unwrap().unwrap()
 }
 
 /// Compares what the tills were told with what the web application holds.
-pub async fn judge(world: &World, report: &SimReport) {
+pub(crate) async fn judge(world: &World, report: &SimReport) {
     let expected = report
         .records
         .iter()
@@ -36,7 +44,11 @@ pub async fn judge(world: &World, report: &SimReport) {
         .flat_map(|record| &record.sales)
         .filter(|sale| sale.valid)
         .count() as u64;
-    world.sink.wait_until(|seen| seen.distinct >= expected, DEADLINE).await.unwrap();
+    world
+        .sink
+        .wait_until(|seen| seen.distinct >= expected, DEADLINE)
+        .await
+        .unwrap();
     world.drain().await;
     let findings = oracle::judge(&report.records, &world.sink);
     assert!(findings.is_clean(), "{findings}");

@@ -11,7 +11,11 @@ use tsms::standin::{
 use crate::{procfile::Processes, world::DEADLINE};
 
 /// Plays the tills; `midway` happens once the web application has seen a third of the sales.
-async fn play(fleet: &mut Processes, submissions: u64, midway: impl AsyncFnOnce(&mut Processes)) -> SimReport {
+async fn play(
+    fleet: &mut Processes,
+    submissions: u64,
+    midway: impl AsyncFnOnce(&mut Processes),
+) -> SimReport {
     let options = SimOptions {
         rate: 1000,
         count: submissions,
@@ -20,7 +24,11 @@ async fn play(fleet: &mut Processes, submissions: u64, midway: impl AsyncFnOnce(
     };
     let stop = CancellationToken::new();
     let playing = tokio::spawn(sim::run(options, Arc::new(Counters::default()), stop));
-    fleet.sink.wait_until(|seen| seen.distinct >= submissions / 3, DEADLINE).await.unwrap();
+    fleet
+        .sink
+        .wait_until(|seen| seen.distinct >= submissions / 3, DEADLINE)
+        .await
+        .unwrap();
     midway(fleet).await;
     playing.await.unwrap().unwrap()
 }
@@ -28,9 +36,19 @@ async fn play(fleet: &mut Processes, submissions: u64, midway: impl AsyncFnOnce(
 async fn judge(fleet: &Processes, report: &SimReport) {
     assert_eq!(report.unknown, 0);
     assert!(report.refused.is_empty(), "{:?}", report.refused);
-    let accepted = report.records.iter().filter(|record| matches!(record.outcome, Outcome::Accepted { .. }));
-    let expected = accepted.flat_map(|record| &record.sales).filter(|sale| sale.valid).count() as u64;
-    fleet.sink.wait_until(|seen| seen.distinct >= expected, DEADLINE).await.unwrap();
+    let accepted = report
+        .records
+        .iter()
+        .filter(|record| matches!(record.outcome, Outcome::Accepted { .. }));
+    let expected = accepted
+        .flat_map(|record| &record.sales)
+        .filter(|sale| sale.valid)
+        .count() as u64;
+    fleet
+        .sink
+        .wait_until(|seen| seen.distinct >= expected, DEADLINE)
+        .await
+        .unwrap();
     fleet.drain().await;
     let findings = oracle::judge(&report.records, &fleet.sink);
     assert!(findings.is_clean(), "{findings}");

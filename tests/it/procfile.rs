@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::Config,
-    queue::{self, Queue},
     standin::{sim::SimTerminal, sink::SinkHandle},
     store::{self, Store},
 };
@@ -19,31 +18,30 @@ use crate::{
 };
 
 /// One running line of the `Procfile`.
-pub struct Process {
-    pub guarded: Guarded,
+pub(crate) struct Process {
+    pub(crate) guarded: Guarded,
     /// The port given as `$PORT`.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
-pub struct Processes {
+pub(crate) struct Processes {
     lines: BTreeMap<String, String>,
     config: String,
     /// The port of the ingress, the same after a restart.
     ingress: u16,
     /// By name and number, e.g. `forwarding.1`.
-    pub running: BTreeMap<String, Process>,
-    pub redis: Redis,
-    pub sink: SinkHandle,
-    pub store: Store,
-    pub queue: Queue,
-    pub tills: Vec<SimTerminal>,
+    pub(crate) running: BTreeMap<String, Process>,
+    pub(crate) redis: Redis,
+    pub(crate) sink: SinkHandle,
+    pub(crate) store: Store,
+    pub(crate) tills: Vec<SimTerminal>,
     _sink_stop: CancellationToken,
     _folder: TempDir,
 }
 
 impl Processes {
     /// Runs the release line, then `counts` processes of each named line and one of every other.
-    pub async fn start(counts: &[(&str, usize)]) -> Self {
+    pub(crate) async fn start(counts: &[(&str, usize)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = Redis::start();
@@ -62,7 +60,6 @@ impl Processes {
             redis,
             sink,
             store: store::open(&config.database).await.unwrap(),
-            queue: queue::open(&config.queue).await.unwrap(),
             tills: Vec::new(),
             _sink_stop: sink_stop,
             _folder: folder,
@@ -70,9 +67,17 @@ impl Processes {
         let mut release = this.spawn("release");
         assert_eq!(release.guarded.wait_exit(), 0, "{}", release.guarded.said());
         this.tills = register(&this.store).await;
-        let names: Vec<String> = this.lines.keys().filter(|name| *name != "release").cloned().collect();
+        let names: Vec<String> = this
+            .lines
+            .keys()
+            .filter(|name| *name != "release")
+            .cloned()
+            .collect();
         for name in names {
-            let count = counts.iter().find(|(counted, _)| *counted == name).map_or(1, |(_, count)| *count);
+            let count = counts
+                .iter()
+                .find(|(counted, _)| *counted == name)
+                .map_or(1, |(_, count)| *count);
             for number in 1..=count {
                 this.launch(&format!("{name}.{number}"));
             }
@@ -84,7 +89,7 @@ impl Processes {
     }
 
     /// Starts `name.number`; it need not be ready when this returns.
-    pub fn launch(&mut self, process: &str) {
+    pub(crate) fn launch(&mut self, process: &str) {
         let (name, _) = process.split_once('.').unwrap();
         let running = self.spawn(name);
         self.running.insert(process.to_owned(), running);
@@ -92,19 +97,30 @@ impl Processes {
 
     fn spawn(&self, name: &str) -> Process {
         let program = Path::new(env!("CARGO_BIN_EXE_tsms"));
-        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let port = if name == "ingress" { self.ingress } else { spare_port() };
+        let path = format!(
+            "{}:{}",
+            program.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let port = if name == "ingress" {
+            self.ingress
+        } else {
+            spare_port()
+        };
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("exec {}", self.lines[name])])
             .env("PATH", path)
             .env("PORT", port.to_string())
             .env("TSMS_CONFIG", &self.config);
-        Process { guarded: Guarded::start(&command), port }
+        Process {
+            guarded: Guarded::start(&command),
+            port,
+        }
     }
 
     /// Waits until a process says that it is ready.
-    pub async fn ready(&self, process: &str) {
+    pub(crate) async fn ready(&self, process: &str) {
         let running = &self.running[process];
         let deadline = Instant::now() + DEADLINE;
         let mut turn = tokio::time::interval(Duration::from_millis(50));
@@ -114,24 +130,30 @@ impl Processes {
             if answer.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{process} is not ready: {}", running.guarded.said());
+            assert!(
+                Instant::now() < deadline,
+                "{process} is not ready: {}",
+                running.guarded.said()
+            );
         }
     }
 
-    pub fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.ingress)
     }
 
     /// A number that a process shows on `/metrics`: the sum of the series that start with `series`.
-    pub async fn metric(&self, process: &str, series: &str) -> u64 {
+    pub(crate) async fn metric(&self, process: &str, series: &str) -> u64 {
         let url = format!("http://127.0.0.1:{}/metrics", self.running[process].port);
         let scrape = reqwest::get(url).await.unwrap().text().await.unwrap();
         let values = scrape.lines().filter(|line| line.starts_with(series));
-        values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        values
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 
     /// Waits until the record has nothing unfinished.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         let deadline = Instant::now() + DEADLINE;
         let mut turn = tokio::time::interval(Duration::from_millis(200));
         loop {
@@ -145,9 +167,14 @@ impl Processes {
     }
 
     /// SIGTERM to every process; each must end by itself with status 0.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         for (name, process) in &mut self.running {
-            assert_eq!(process.guarded.terminate(), 0, "{name}: {}", process.guarded.said());
+            assert_eq!(
+                process.guarded.terminate(),
+                0,
+                "{name}: {}",
+                process.guarded.said()
+            );
         }
     }
 }

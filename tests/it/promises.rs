@@ -17,14 +17,26 @@ const QUIET: &str = "gauge_interval_ms = 3600000";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submission_costs_one_insert_and_no_read() {
     for tier in [Tier::Embedded, Tier::Fleet] {
-        let ingress = Roles { ingress: true, ..Roles::default() };
+        let ingress = Roles {
+            ingress: true,
+            ..Roles::default()
+        };
         let world = World::start_roles(tier, QUIET, &ingress).await;
         let till = world.till();
         // The first one finds the token's identity.
-        assert_eq!(world.post(till, sale(till, Version::V21, 1).body).await.status, 202);
+        assert_eq!(
+            world.post(till, sale(till, Version::V21, 1).body).await.status,
+            202
+        );
         let before = statements(&world);
         for seed in 0..20 {
-            assert_eq!(world.post(till, sale(till, Version::V21, 100 + seed).body).await.status, 202);
+            assert_eq!(
+                world
+                    .post(till, sale(till, Version::V21, 100 + seed).body)
+                    .await
+                    .status,
+                202
+            );
         }
         let sent: Vec<(&str, u64)> = statements(&world)
             .into_iter()

@@ -1,8 +1,11 @@
 //! What the ingress refuses, with which status, code and pointer; and that nothing of it is kept.
 
-use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tsms::domain::{checksum::Version, time::Timestamp};
+use tsms::domain::{
+    checksum::Version,
+    time::Timestamp,
+    token::{self, Kind},
+};
 
 use crate::{
     bodies::{batch, sale, sign, value},
@@ -22,18 +25,78 @@ type Change = fn(&mut Value);
 
 /// (what is done, status, code, pointer of the first error)
 const CASES: &[(Change, u16, &str, &str)] = &[
-    (|b| b["submission_uuid"] = json!("not-a-uuid"), 422, "invalid_fields", "/submission_uuid"),
-    (|b| b["submission_timestamp"] = json!("2025-08-19T10:00:00+08:00"), 422, "invalid_fields", "/submission_timestamp"),
-    (|b| b["transaction_count"] = json!(2), 422, "invalid_fields", "/transaction_count"),
-    (|b| b["transactions"] = json!([b["transaction"]]), 422, "invalid_fields", "/transactions"),
-    (|b| drop(b.as_object_mut().unwrap().remove("transaction")), 422, "invalid_fields", "/transaction"),
-    (|b| b["transaction"]["transaction_id"] = json!(17), 422, "invalid_fields", "/transaction/transaction_id"),
-    (|b| b["transaction"]["gross_sales"] = json!("a lot"), 422, "invalid_fields", "/transaction/gross_sales"),
-    (|b| b["transaction"]["gross_sales"] = json!("-1.00"), 422, "invalid_fields", "/transaction/gross_sales"),
-    (|b| b["transaction"]["gross_sales"] = json!("10000000000.00"), 422, "invalid_fields", "/transaction/gross_sales"),
-    (|b| b["transaction"]["receipt_no"] = json!("no blanks"), 422, "invalid_fields", "/transaction/receipt_no"),
-    (|b| b["transaction"]["customer_code"] = json!("line\nfeed"), 422, "invalid_fields", "/transaction/customer_code"),
-    (|b| b["transaction"]["adjustments"][0]["amount"] = json!("x"), 422, "invalid_fields", "/transaction/adjustments/0/amount"),
+    (
+        |b| b["submission_uuid"] = json!("not-a-uuid"),
+        422,
+        "invalid_fields",
+        "/submission_uuid",
+    ),
+    (
+        |b| b["submission_timestamp"] = json!("2025-08-19T10:00:00+08:00"),
+        422,
+        "invalid_fields",
+        "/submission_timestamp",
+    ),
+    (
+        |b| b["transaction_count"] = json!(2),
+        422,
+        "invalid_fields",
+        "/transaction_count",
+    ),
+    (
+        |b| b["transactions"] = json!([b["transaction"]]),
+        422,
+        "invalid_fields",
+        "/transactions",
+    ),
+    (
+        |b| drop(b.as_object_mut().unwrap().remove("transaction")),
+        422,
+        "invalid_fields",
+        "/transaction",
+    ),
+    (
+        |b| b["transaction"]["transaction_id"] = json!(17),
+        422,
+        "invalid_fields",
+        "/transaction/transaction_id",
+    ),
+    (
+        |b| b["transaction"]["gross_sales"] = json!("a lot"),
+        422,
+        "invalid_fields",
+        "/transaction/gross_sales",
+    ),
+    (
+        |b| b["transaction"]["gross_sales"] = json!("-1.00"),
+        422,
+        "invalid_fields",
+        "/transaction/gross_sales",
+    ),
+    (
+        |b| b["transaction"]["gross_sales"] = json!("10000000000.00"),
+        422,
+        "invalid_fields",
+        "/transaction/gross_sales",
+    ),
+    (
+        |b| b["transaction"]["receipt_no"] = json!("no blanks"),
+        422,
+        "invalid_fields",
+        "/transaction/receipt_no",
+    ),
+    (
+        |b| b["transaction"]["customer_code"] = json!("line\nfeed"),
+        422,
+        "invalid_fields",
+        "/transaction/customer_code",
+    ),
+    (
+        |b| b["transaction"]["adjustments"][0]["amount"] = json!("x"),
+        422,
+        "invalid_fields",
+        "/transaction/adjustments/0/amount",
+    ),
 ];
 
 async fn bodies_are_refused_by_field(world: World) {
@@ -55,10 +118,22 @@ async fn bodies_are_refused_by_field(world: World) {
         (String::new(), 400, "malformed_json"),
         ("{".to_owned(), 400, "malformed_json"),
         ("[]".to_owned(), 422, "invalid_fields"),
-        (text.replacen('{', "{\"tenant_id\":1,", 1), 400, "duplicate_member"),
-        (format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)), 400, "json_too_deep"),
+        (
+            text.replacen('{', "{\"tenant_id\":1,", 1),
+            400,
+            "duplicate_member",
+        ),
+        (
+            format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)),
+            400,
+            "json_too_deep",
+        ),
         (format!("\u{feff}{text}"), 400, "malformed_json"),
-        (text.replacen("\"transaction_count\":1", "\"transaction_count\":NaN", 1), 400, "malformed_json"),
+        (
+            text.replacen("\"transaction_count\":1", "\"transaction_count\":NaN", 1),
+            400,
+            "malformed_json",
+        ),
     ];
     for (body, status, code) in malformed {
         let shown: String = body.chars().take(60).collect();
@@ -67,7 +142,10 @@ async fn bodies_are_refused_by_field(world: World) {
         assert_eq!(answer.code(), code, "{shown}: {answer:?}");
     }
     let invalid_utf8 = world.post(till, b"{\"a\":\"\xff\"}".to_vec()).await;
-    assert_eq!((invalid_utf8.status.as_u16(), invalid_utf8.code().as_str()), (400, "malformed_json"));
+    assert_eq!(
+        (invalid_utf8.status.as_u16(), invalid_utf8.code().as_str()),
+        (400, "malformed_json")
+    );
     let too_many = batch(till, Version::V21, 500, 3);
     assert_eq!(world.post(till, too_many.body.clone()).await.status, 202);
     let mut one_more = value(&too_many);
@@ -75,7 +153,10 @@ async fn bodies_are_refused_by_field(world: World) {
     one_more["transactions"].as_array_mut().unwrap().push(extra);
     one_more["transaction_count"] = 501.into();
     let answer = world.post(till, sign(one_more, Version::V21)).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "too_many_transactions"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (413, "too_many_transactions")
+    );
     world.stop().await;
 }
 
@@ -83,49 +164,56 @@ async fn requests_are_refused_before_the_body_counts(world: World) {
     let till = world.till();
     let url = format!("{}/api/v1/transactions/official", world.base);
     let good = sale(till, Version::V21, 1).body;
-    let json = |request: RequestBuilder| request.header("content-type", "application/json");
-    let http = &world.http;
-    let revoked = {
-        let minted = tsms::domain::token::mint(tsms::domain::token::Kind::Terminal);
-        let id = world
-            .store
-            .create_token(&minted.digest, Some(till.terminal_id), "old", &["transaction:create"], None)
-            .await
-            .unwrap();
-        world.store.revoke_token(id, Timestamp::now()).await.unwrap();
-        minted.plain
+    let post = |token: &str| world.http.post(&url).bearer_auth(token);
+    let json = |token: &str| post(token).header("content-type", "application/json");
+    let get = |path: &str| {
+        world
+            .http
+            .get(format!("{}{path}", world.base))
+            .bearer_auth(&till.token)
     };
-    let reader = {
-        let minted = tsms::domain::token::mint(tsms::domain::token::Kind::Terminal);
-        let abilities = ["transaction:read"];
-        world.store.create_token(&minted.digest, Some(till.terminal_id), "r", &abilities, None).await.unwrap();
-        minted.plain
-    };
+    let revoked = token(&world, "transaction:create", true).await;
+    let reader = token(&world, "transaction:read", false).await;
     let large = vec![b' '; 2 * 1024 * 1024 + 1];
-    let cases: Vec<(&str, RequestBuilder, u16, &str)> = vec![
-        ("no token", json(http.post(&url)).body(good.clone()), 401, "unauthenticated"),
-        ("garbage", json(http.post(&url)).bearer_auth("garbage").body(good.clone()), 401, "unauthenticated"),
-        ("revoked", json(http.post(&url)).bearer_auth(&revoked).body(good.clone()), 401, "unauthenticated"),
-        ("ability", json(http.post(&url)).bearer_auth(&reader).body(good.clone()), 403, "ability_missing"),
-        ("media type", http.post(&url).bearer_auth(&till.token).body(good.clone()), 415, "unsupported_media_type"),
-        ("too large", json(http.post(&url)).bearer_auth(&till.token).body(large), 413, "body_too_large"),
-        ("path", http.get(format!("{}/nowhere", world.base)), 404, "not_found"),
-        ("method", http.get(&url).bearer_auth(&till.token), 405, "method_not_allowed"),
+    let anonymous = world.http.post(&url).header("content-type", "application/json");
+    let cases = [
+        (anonymous.body(good.clone()), 401, "unauthenticated"),
+        (json("garbage").body(good.clone()), 401, "unauthenticated"),
+        (json(&revoked).body(good.clone()), 401, "unauthenticated"),
+        (json(&reader).body(good.clone()), 403, "ability_missing"),
         (
-            "numeric id",
-            http.get(format!("{}/api/v1/transactions/7/status", world.base)).bearer_auth(&till.token),
-            404,
-            "not_found",
+            post(&till.token).body(good.clone()),
+            415,
+            "unsupported_media_type",
         ),
+        (json(&till.token).body(large), 413, "body_too_large"),
+        (get("/nowhere"), 404, "not_found"),
+        (get("/api/v1/transactions/official"), 405, "method_not_allowed"),
+        (get("/api/v1/transactions/7/status"), 404, "not_found"),
     ];
-    for (what, request, status, code) in cases {
+    for (request, status, code) in cases {
         let answer = Answer::of(request.header("x-request-id", "a-test.1")).await;
-        assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert_eq!(answer.code(), code, "{what}: {answer:?}");
-        assert_eq!(answer.headers["x-request-id"], "a-test.1", "{what}");
-        assert_eq!(answer.json()["request_id"], "a-test.1", "{what}");
+        assert_eq!(answer.status, status, "{code}: {answer:?}");
+        assert_eq!(answer.code(), code, "{answer:?}");
+        assert_eq!(answer.headers["x-request-id"], "a-test.1", "{code}");
+        assert_eq!(answer.json()["request_id"], "a-test.1", "{code}");
     }
     world.stop().await;
+}
+
+/// A further token of the first till.
+async fn token(world: &World, ability: &str, revoked: bool) -> String {
+    let minted = token::mint(Kind::Terminal);
+    let terminal = Some(world.till().terminal_id);
+    let id = world
+        .store
+        .create_token(&minted.digest, terminal, "test", &[ability], None)
+        .await
+        .unwrap();
+    if revoked {
+        world.store.revoke_token(id, Timestamp::now()).await.unwrap();
+    }
+    minted.plain
 }
 
 async fn ownership_is_held(world: World) {
@@ -138,7 +226,11 @@ async fn ownership_is_held(world: World) {
         body[member] = other;
         let answer = world.post(till, sign(body, Version::V21)).await;
         assert_eq!(answer.status, 403, "{member}: {answer:?}");
-        assert_eq!(answer.json()["errors"][0]["pointer"], format!("/{member}"), "{answer:?}");
+        assert_eq!(
+            answer.json()["errors"][0]["pointer"],
+            format!("/{member}"),
+            "{answer:?}"
+        );
     }
     let mut body = value(&sale(till, Version::V21, 51));
     body["transaction"]["hardware_id"] = "SN-OF-ANOTHER".into();
@@ -154,7 +246,13 @@ async fn nothing_refused_is_kept(world: World) {
     let uuid = body["submission_uuid"].as_str().unwrap().to_owned();
     body["transaction"]["customer_code"] = "unsigned change".into();
     assert_eq!(world.post(till, body.to_string()).await.status, 422);
-    assert_eq!(world.get(till, &format!("/api/v1/submissions/{uuid}")).await.status, 404);
+    assert_eq!(
+        world
+            .get(till, &format!("/api/v1/submissions/{uuid}"))
+            .await
+            .status,
+        404
+    );
     // The uuid is not burnt: the same submission, right this time, is accepted.
     assert_eq!(world.post(till, sign(body, Version::V21)).await.status, 202);
     world.stop().await;

@@ -1,6 +1,9 @@
 //! What operators and Prometheus see.
 
-use std::{io::Write as _, process::{Command, Stdio}};
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use tsms::{domain::checksum::Version, stage::Stage};
 
@@ -10,13 +13,32 @@ on_both_tiers!(metrics_are_true_and_well_formed);
 
 async fn metrics_are_true_and_well_formed(world: World) {
     let till = world.till();
-    assert_eq!(world.post(till, batch(till, Version::V21, 7, 1).body).await.status, 202);
+    assert_eq!(
+        world
+            .post(till, batch(till, Version::V21, 7, 1).body)
+            .await
+            .status,
+        202
+    );
     world.drain().await;
     for path in ["/livez", "/readyz"] {
-        let answer = world.http.get(format!("{}{path}", world.base)).send().await.unwrap();
+        let answer = world
+            .http
+            .get(format!("{}{path}", world.base))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{path}");
     }
-    let scrape = world.http.get(format!("{}/metrics", world.base)).send().await.unwrap().text().await.unwrap();
+    let scrape = world
+        .http
+        .get(format!("{}/metrics", world.base))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     for stage in Stage::ALL {
         let label = format!("queue=\"{stage}\"");
         let depth = scrape.lines().find(|line| {
@@ -32,8 +54,17 @@ async fn metrics_are_true_and_well_formed(world: World) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("promtool comes with Debian's package prometheus");
-    promtool.stdin.take().unwrap().write_all(scrape.as_bytes()).unwrap();
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(scrape.as_bytes())
+        .unwrap();
     let verdict = promtool.wait_with_output().unwrap();
-    assert!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stderr));
+    assert!(
+        verdict.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verdict.stderr)
+    );
     world.stop().await;
 }

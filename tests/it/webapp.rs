@@ -13,7 +13,10 @@ use crate::{
     world::{DEADLINE, World},
 };
 
-on_both_tiers!(trouble_of_every_kind_ends_with_each_sale_once, a_rejected_sale_becomes_a_dead_letter);
+on_both_tiers!(
+    trouble_of_every_kind_ends_with_each_sale_once,
+    a_rejected_sale_becomes_a_dead_letter
+);
 
 async fn trouble_of_every_kind_ends_with_each_sale_once(world: World) {
     let till = world.till();
@@ -28,7 +31,11 @@ async fn trouble_of_every_kind_ends_with_each_sale_once(world: World) {
         Mode::always(SinkAnswer::Slow(Duration::from_millis(50))).times(2),
         Mode::always(SinkAnswer::Empty).applied().times(1),
         Mode::always(SinkAnswer::Html).times(1),
-        Mode::always(SinkAnswer::Partial { every: every(2), denial: Denial::Retry }).times(2),
+        Mode::always(SinkAnswer::Partial {
+            every: every(2),
+            denial: Denial::Retry,
+        })
+        .times(2),
     ];
     let mut expected = 0;
     for (mode, seed) in troubles.into_iter().zip(1..) {
@@ -52,7 +59,10 @@ async fn trouble_of_every_kind_ends_with_each_sale_once(world: World) {
 async fn a_rejected_sale_becomes_a_dead_letter(world: World) {
     let till = world.till();
     let all = NonZeroU64::new(1).unwrap();
-    world.sink.set_mode(Mode::always(SinkAnswer::Partial { every: all, denial: Denial::Rejected }));
+    world.sink.set_mode(Mode::always(SinkAnswer::Partial {
+        every: all,
+        denial: Denial::Rejected,
+    }));
     let body = sale(till, Version::V21, 1);
     assert_eq!(world.post(till, body.body.clone()).await.status, 202);
     world.drain().await;

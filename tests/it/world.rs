@@ -30,30 +30,30 @@ use tsms::{
 use crate::{mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Bearer token between TSMS and the stand-in web application.
-pub const SINK_TOKEN: &str = "token-of-the-web-application";
+pub(crate) const SINK_TOKEN: &str = "token-of-the-web-application";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
+pub(crate) enum Tier {
     /// SQLite and queues in memory.
     Embedded,
     /// MariaDB and Redis.
     Fleet,
 }
 
-pub struct World {
+pub(crate) struct World {
     /// `http://127.0.0.1:port` of the ingress.
-    pub base: String,
-    pub http: reqwest::Client,
-    pub store: Store,
-    pub queue: Queue,
-    pub sink: SinkHandle,
+    pub(crate) base: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) sink: SinkHandle,
     /// Two tills of one tenant, then two of another.
-    pub tills: Vec<SimTerminal>,
+    pub(crate) tills: Vec<SimTerminal>,
     /// The queue server, where the tier has one.
-    pub redis: Option<Redis>,
+    pub(crate) redis: Option<Redis>,
     stop: CancellationToken,
     roles: JoinHandle<Result<(), FleetError>>,
     sink_stop: CancellationToken,
@@ -61,17 +61,17 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(tier: Tier) -> Self {
+    pub(crate) async fn start(tier: Tier) -> Self {
         Self::start_with(tier, "").await
     }
 
     /// Starts with further settings: more of `[ops]`, then other sections.
-    pub async fn start_with(tier: Tier, settings: &str) -> Self {
+    pub(crate) async fn start_with(tier: Tier, settings: &str) -> Self {
         Self::start_roles(tier, settings, &Roles::all()).await
     }
 
     /// Starts some of the roles only.
-    pub async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
+    pub(crate) async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
         metrics::install();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
@@ -89,7 +89,9 @@ impl World {
         store.migrate().await.unwrap();
         let queue = queue::open(&config.queue).await.unwrap();
         let tills = register(&store).await;
-        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles).await.unwrap();
+        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles)
+            .await
+            .unwrap();
         let base = format!("http://{}", fleet.ingress.unwrap());
         let stop = fleet.stopper();
         let roles = tokio::spawn(fleet.run());
@@ -109,7 +111,7 @@ impl World {
     }
 
     /// Posts a body as `till`.
-    pub async fn post(&self, till: &SimTerminal, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn post(&self, till: &SimTerminal, body: impl Into<reqwest::Body>) -> Answer {
         let request = self
             .http
             .post(format!("{}/api/v1/transactions/official", self.base))
@@ -119,13 +121,18 @@ impl World {
         Answer::of(request).await
     }
 
-    pub async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.base)).bearer_auth(&till.token)).await
+    pub(crate) async fn get(&self, till: &SimTerminal, path: &str) -> Answer {
+        Answer::of(
+            self.http
+                .get(format!("{}{path}", self.base))
+                .bearer_auth(&till.token),
+        )
+        .await
     }
 
     /// Waits until nothing is left to do: every submission processed, every sale decided, every
     /// valid one delivered or dead, every change audited, every queue empty.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         let deadline = Instant::now() + DEADLINE;
         let mut activity = self.queue.activity();
         loop {
@@ -136,7 +143,9 @@ impl World {
             }
             assert!(Instant::now() < deadline, "work is left over:\n{left}");
             // Work of another process moves nothing here, so look again after a moment at the latest.
-            let _ = tokio::time::timeout(Duration::from_millis(200), activity.changed()).await;
+            tokio::time::timeout(Duration::from_millis(200), activity.changed())
+                .await
+                .ok();
         }
     }
 
@@ -149,35 +158,42 @@ impl World {
                 writeln!(left, "{stage}: {depth:?}").unwrap();
             }
         }
-        if left.is_empty() { unfinished(&self.store).await } else { left }
+        if left.is_empty() {
+            unfinished(&self.store).await
+        } else {
+            left
+        }
     }
 
     /// Ends the system; nothing may be left over.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.drain().await;
         self.end().await;
     }
 
     /// Ends the system as it is.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         self.roles.await.unwrap().unwrap();
         self.sink_stop.cancel();
     }
 
     /// The first till, which most tests use.
-    pub fn till(&self) -> &SimTerminal {
+    pub(crate) fn till(&self) -> &SimTerminal {
         &self.tills[0]
     }
 }
 
 /// What the record says is unfinished, for a person; empty when nothing is.
-pub async fn unfinished(store: &Store) -> String {
+pub(crate) async fn unfinished(store: &Store) -> String {
     const PAGE: usize = 1000;
     let mut left = String::new();
     let mut after = 0;
     loop {
-        let page = store.scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        let page = store
+            .scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE)
+            .await
+            .unwrap();
         for (id, .., waits) in &page {
             if *waits {
                 writeln!(left, "submission {id} waits for validation").unwrap();
@@ -190,7 +206,10 @@ pub async fn unfinished(store: &Store) -> String {
     }
     after = 0;
     while left.is_empty() {
-        let page = store.scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE).await.unwrap();
+        let page = store
+            .scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE)
+            .await
+            .unwrap();
         for gap in &page {
             if let Some(what) = missing(gap) {
                 writeln!(left, "transaction {}: {what}", gap.row.id).unwrap();
@@ -223,42 +242,55 @@ fn missing(gap: &AuditGap) -> Option<&'static str> {
 
 /// What the ingress answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Self { status, headers, text: answer.text().await.unwrap() }
+        Self {
+            status,
+            headers,
+            text: answer.text().await.unwrap(),
+        }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
     /// The `code` of a problem document.
-    pub fn code(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
-        self.json()["code"].as_str().unwrap_or_else(|| panic!("no code in {self:?}")).to_owned()
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        self.json()["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code in {self:?}"))
+            .to_owned()
     }
 }
 
 /// A stand-in web application on a spare port.
-pub async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
+pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let sink = SinkHandle::new(SinkOptions { token: Some(SINK_TOKEN.to_owned()), ..SinkOptions::default() });
+    let sink = SinkHandle::new(SinkOptions {
+        token: Some(SINK_TOKEN.to_owned()),
+        ..SinkOptions::default()
+    });
     let stop = CancellationToken::new();
     tokio::spawn(sink::serve(listener, sink.clone(), stop.clone()));
     (sink, address, stop)
 }
 
 /// A config file for a system under test: quick retries, short graces, everything else as shipped.
-pub fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
     format!(
         r#"
 [database]
@@ -273,7 +305,6 @@ endpoint = "http://{sink}{path}"
 token = "{SINK_TOKEN}"
 timeout_ms = 3000
 connect_timeout_ms = 1000
-claim_ms = 5000
 retry_min_ms = 50
 retry_max_ms = 1000
 breaker_open_ms = 200
@@ -295,12 +326,15 @@ listen = "127.0.0.1:0"
 }
 
 /// Two tenants of one company with two tills each.
-pub async fn register(store: &Store) -> Vec<SimTerminal> {
+pub(crate) async fn register(store: &Store) -> Vec<SimTerminal> {
     let company = store.ensure_company("C-1", "A company").await.unwrap();
     let mut tills = Vec::new();
     for tenant_number in 1..=2 {
         let code = format!("C-T{tenant_number}");
-        let tenant = store.create_tenant(company, &code, "A shop", "Asia/Manila").await.unwrap();
+        let tenant = store
+            .create_tenant(company, &code, "A shop", "Asia/Manila")
+            .await
+            .unwrap();
         for number in 1..=2 {
             let serial_number = format!("SN-{tenant_number}-{number}");
             tills.push(register_till(store, tenant.id, &code, &serial_number, None).await);
@@ -309,7 +343,7 @@ pub async fn register(store: &Store) -> Vec<SimTerminal> {
     tills
 }
 
-pub async fn register_till(
+pub(crate) async fn register_till(
     store: &Store,
     tenant_id: i64,
     customer_code: &str,
@@ -325,7 +359,10 @@ pub async fn register_till(
     let terminal = store.create_terminal(&new).await.unwrap();
     let minted = token::mint(Kind::Terminal);
     let abilities = ["transaction:create", "transaction:read"];
-    store.create_token(&minted.digest, Some(terminal.id), "test", &abilities, None).await.unwrap();
+    store
+        .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
+        .await
+        .unwrap();
     SimTerminal {
         terminal_id: terminal.id,
         tenant_id,

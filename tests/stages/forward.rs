@@ -154,13 +154,22 @@ async fn results_by_item_are_followed() {
 async fn whole_answers_without_results_are_believed() {
     let world = World::new(|_| ()).await;
     let mut seed = 0;
-    for answer in [Answer::Empty, Answer::Html, Answer::Scramble] {
+    for answer in [Answer::Empty, Answer::Scramble] {
         seed += 1;
         let jobs = world.due_sales(0, 4, seed).await;
         world.sink.set_mode(Mode::always(answer));
         world.run(Stage::Forwarding, &jobs).await;
         assert!(world.all(&jobs, ForwardState::Forwarded).await, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_with_status_200_is_not_believed() {
+    let world = World::new(|_| ()).await;
+    let jobs = world.due_sales(0, 4, 1).await;
+    world.sink.set_mode(Mode::always(Answer::Html));
+    world.run(Stage::Forwarding, &jobs).await;
+    assert!(world.all(&jobs, ForwardState::Pending).await);
 }
 
 #[tokio::test]

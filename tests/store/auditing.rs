@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 use tsms::{
     domain::{
-        audit::chain_hash,
+        audit::link,
         checksum::Digest,
         sale::ForwardState,
         work::{AuditEvent, Change},
@@ -38,7 +38,7 @@ async fn chain(store: &Store, tenant_id: i64) -> Vec<AuditRow> {
     for (row, seq) in rows.iter().zip(1..) {
         assert_eq!((row.seq, row.previous), (seq, previous));
         assert_eq!(row.event.tenant_id, tenant_id);
-        assert_eq!(row.hash, chain_hash(&previous, seq, &row.event, row.appended_at));
+        assert_eq!(row.hash, link(&previous, seq, &row.event, row.appended_at));
         previous = row.hash;
     }
     rows

@@ -8,7 +8,7 @@ use tsms::{
     store::{self, Store},
 };
 
-use crate::mariadb;
+use crate::mariadb::MariaDb;
 
 /// An empty database; a SQLite file is removed with it.
 pub(crate) struct Base {
@@ -27,10 +27,11 @@ impl Base {
 
     pub(crate) async fn mariadb() -> Self {
         // Starting the server takes seconds; it must not hold up a runtime thread.
-        let url = tokio::task::spawn_blocking(mariadb::fresh_database)
-            .await
-            .unwrap();
-        Self { url, _folder: None }
+        let server = tokio::task::spawn_blocking(MariaDb::shared).await.unwrap();
+        Self {
+            url: server.database().await,
+            _folder: None,
+        }
     }
 
     /// Settings like the defaults, with changes.

@@ -19,13 +19,14 @@ use std::{
     },
 };
 
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tempfile::TempDir;
 
 /// Starts with another port when the one picked was taken in between.
 const STARTS: usize = 3;
 
 /// A running server.
-struct MariaDb {
+pub(crate) struct MariaDb {
     port: u16,
     databases: AtomicU32,
     /// A shell that holds the server and waits on its standard input, whose other end is ours. The
@@ -36,27 +37,26 @@ struct MariaDb {
 
 static SHARED: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
 
-/// Makes an empty database on the server that all tests of this binary share, and gives its URL.
-/// Waits; the first call starts the server, which takes seconds.
-pub(crate) fn fresh_database() -> String {
-    let server = &*SHARED;
-    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
-    let made = Command::new("mariadb")
-        .args([
-            "--no-defaults",
-            "--host=127.0.0.1",
-            "--protocol=tcp",
-            "--user=root",
-        ])
-        .arg(format!("--port={}", server.port))
-        .arg(format!("--execute=CREATE DATABASE {name}"))
-        .output()
-        .expect("the mariadb client is needed (Debian: mariadb-client)");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    format!("mysql://root@127.0.0.1:{}/{name}", server.port)
-}
-
 impl MariaDb {
+    /// The server that all tests of this binary share. The first call starts it and waits seconds.
+    pub(crate) fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    /// Makes an empty database and gives its URL.
+    pub(crate) async fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let server = format!("mysql://root@127.0.0.1:{}", self.port);
+        let mut connection = MySqlConnection::connect(&server).await.expect("connect");
+        let create = format!("CREATE DATABASE test_{number}");
+        connection
+            .execute(AssertSqlSafe(create))
+            .await
+            .expect("create a database");
+        connection.close().await.expect("close");
+        format!("{server}/test_{number}")
+    }
+
     fn start() -> Self {
         (0..STARTS)
             .find_map(|_| Self::try_start())

@@ -2,7 +2,8 @@
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | 2xx | the whole batch is accepted, whatever the body, unless the body names results |
+//! | 2xx, empty or JSON body | the whole batch is accepted, unless the body names results |
+//! | 2xx, any other body | a log-in page or a proxy spoke, not the web application: again |
 //! | 2xx, body `{"results":[{"tsms_id" or "transaction_id", "status", "code"?}]}` | `accepted` and `duplicate`: accepted; `rejected`: dead; `retry`, an unknown word or not named: again |
 //! | 2xx with a JSON body too long to read | unknown: again |
 //! | 408, 425, 429, 5xx | again; `Retry-After` of 429 and 503 is honoured up to a bound |
@@ -193,7 +194,7 @@ fn accepted(body: &Body) -> Ruling {
                 health: Health::Well,
             }
         } else {
-            Ruling::Accepted
+            NOT_JSON
         };
     }
     match serde_json::from_slice::<Value>(&body.bytes) {
@@ -201,9 +202,18 @@ fn accepted(body: &Body) -> Ruling {
             Some(Value::Array(rows)) => Ruling::Named(Results::read(rows)),
             _ => Ruling::Accepted,
         },
-        _ => Ruling::Accepted,
+        Ok(_) => Ruling::Accepted,
+        Err(_) if body.bytes.trim_ascii().is_empty() => Ruling::Accepted,
+        Err(_) => NOT_JSON,
     }
 }
+
+/// A page where JSON is due: something stands between us and the web application.
+const NOT_JSON: Ruling = Ruling::Later {
+    code: "webapp_not_json",
+    after: None,
+    health: Health::Ill,
+};
 
 fn detail(reply: &Reply) -> String {
     let text = String::from_utf8_lossy(&reply.body.bytes);
@@ -247,15 +257,15 @@ mod tests {
 
     #[test]
     fn a_2xx_without_results_is_accepted_as_a_whole() {
-        for body in [
-            "",
-            "OK",
-            "<html>",
-            "[1]",
-            r#"{"status":"success"}"#,
-            r#"{"results":null}"#,
-        ] {
+        for body in ["", " \n", "[1]", r#"{"status":"success"}"#, r#"{"results":null}"#] {
             assert_eq!(reply(202, None, body), Ruling::Accepted, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_not_the_word_of_the_web_application() {
+        for body in ["OK", "<html>", "{", "\u{feff}{}"] {
+            assert_eq!(reply(200, None, body), NOT_JSON, "{body}");
         }
     }
 
@@ -335,6 +345,6 @@ mod tests {
             })
         };
         assert!(matches!(cut(r#" {"results":["#), Ruling::Later { .. }));
-        assert_eq!(cut("<html>"), Ruling::Accepted);
+        assert_eq!(cut("<html>"), NOT_JSON);
     }
 }

@@ -7,13 +7,13 @@
 //!    alone, so that one bad sale never holds back the others;
 //! 3. its end is committed: forwarded, due again later, or a dead letter.
 //!
-//! A worker that dies in between leaves a claim that runs out; the sale is then sent again with the
-//! same ids, and the web application tells a repeat by them. Nothing is sent that could outlast its
-//! claim, so no two workers ever send the same sale at the same time.
+//! A claim is short and renewed while its batches are under way. A worker that dies leaves one that
+//! runs out within seconds; the sale is then sent again with the same ids, and the web application
+//! tells a repeat by them.
 //!
-//! A job whose sale was not claimed is done: either the sale has ended, or another worker holds the
-//! claim and settles it, or it is due later, when the delayed job of its last attempt (or, if that
-//! was lost, the sweeper) comes for it.
+//! A job whose sale was not claimed comes back when the claim that holds the sale could have run out.
+//! If none does, the job is done: the sale has ended, or it is due later, when the delayed job of its
+//! last attempt (or, if that was lost, the sweeper) comes for it.
 
 mod answer;
 mod batches;
@@ -23,6 +23,7 @@ mod webapp;
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     time::{Duration, Instant},
 };
 
@@ -51,6 +52,12 @@ use crate::{
     telemetry::metrics,
 };
 
+/// Shortest time after which a job looks again at a sale that another claim holds.
+const HELD_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// Longest time that a sale waits for others to be settled with it.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
+
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
     if !ctx.config.forwarding.enabled {
         // The sale stays due in the record, where it costs nothing; the sweeper brings it back as
@@ -61,8 +68,12 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         });
     }
     let claim = claim(ctx, jobs).await?;
-    let mut run = Run::new(ctx, jobs, claim.token);
-    run.work_off(claim.items).await?;
+    let mut run = Run::new(ctx, jobs, &claim);
+    let ids: Vec<i64> = claim.items.iter().map(|item| item.row.id).collect();
+    tokio::select! {
+        worked = run.work_off(claim.items) => worked?,
+        never = renew(ctx, claim.token, &ids) => match never {},
+    }
     Ok(Outcome {
         verdicts: (jobs.iter())
             .map(|job| run.verdicts.remove(&job.key).unwrap_or(Verdict::Done))
@@ -106,6 +117,24 @@ async fn claim(ctx: &Ctx, jobs: &[Job]) -> Result<Claim, StoreError> {
     ctx.store.claim_forwards(&ids, rows, Timestamp::now(), hold).await
 }
 
+/// Renews a claim three times in its length for as long as it is polled. Where the record is away the
+/// claim may run out; the sales are then sent twice at worst, with the same ids.
+async fn renew(ctx: &Ctx, token: i64, ids: &[i64]) -> Infallible {
+    let hold = ctx.config.forwarding.claim_ms.duration();
+    let mut turn = tokio::time::interval(hold / 3);
+    turn.tick().await;
+    loop {
+        turn.tick().await;
+        if let Err(error) = ctx
+            .store
+            .renew_forwards(token, ids, Timestamp::now().plus(hold))
+            .await
+        {
+            tracing::warn!(%error, sales = ids.len(), "cannot renew a claim");
+        }
+    }
+}
+
 /// One set under way.
 struct Run<'a> {
     ctx: &'a Ctx,
@@ -118,13 +147,23 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(ctx: &'a Ctx, jobs: &'a [Job], token: i64) -> Self {
+    fn new(ctx: &'a Ctx, jobs: &'a [Job], claim: &Claim) -> Self {
         let settings = &ctx.config.forwarding;
-        let pool = ctx.config.pool(Stage::Forwarding);
-        let limit = (settings.claim_ms.duration()).min(pool.timeout_ms.duration());
+        let limit = ctx.config.pool(Stage::Forwarding).timeout_ms.duration();
+        let now = Timestamp::now();
+        let held = claim.held.iter().map(|(id, end)| {
+            let after = end.since(now).max(HELD_AT_LEAST);
+            (
+                *id,
+                Verdict::Retry {
+                    after,
+                    code: "claimed_elsewhere",
+                },
+            )
+        });
         Self {
             ctx,
-            token,
+            token: claim.token,
             jobs: jobs.iter().map(|job| (job.key, job)).collect(),
             budget: Budget::new(limit, settings.timeout_ms.duration()),
             schedule: Schedule {
@@ -132,7 +171,7 @@ impl<'a> Run<'a> {
                 max: settings.retry_max_ms.duration(),
                 max_attempts: settings.max_attempts,
             },
-            verdicts: HashMap::new(),
+            verdicts: held.collect(),
             next: Vec::new(),
         }
     }
@@ -166,15 +205,23 @@ impl<'a> Run<'a> {
             budget: self.budget,
             jobs: &self.jobs.clone(),
         };
-        let parallel = settings.parallel.max(1);
         let mut ends = stream::iter(batches::build(parcels, settings.batch_size))
             .map(|batch| sender.deliver(batch))
-            .buffer_unordered(parallel)
-            .ready_chunks(parallel);
-        while let Some(ended) = ends.next().await {
-            self.settle(ended.into_iter().flatten().collect()).await?;
+            .buffer_unordered(settings.parallel.max(1));
+        // Ends are committed together, but never wait long for a batch that hangs.
+        let mut waiting = Vec::new();
+        let mut turn = tokio::time::interval(SETTLE_AFTER);
+        turn.tick().await;
+        loop {
+            tokio::select! {
+                ended = ends.next() => match ended {
+                    Some(ended) => waiting.extend(ended),
+                    None => break,
+                },
+                _ = turn.tick() => self.settle(std::mem::take(&mut waiting)).await?,
+            }
         }
-        Ok(())
+        self.settle(waiting).await
     }
 
     /// Commits ends and keeps what follows from them.
@@ -284,7 +331,7 @@ impl Sender<'_> {
 
 /// What came of sending a batch.
 enum Attempt {
-    /// There was no time left to send it within its claim.
+    /// There was no time left to send it within the time limit of the set.
     NotReached,
     /// The breaker is open.
     BreakerOpen { open: Duration },
