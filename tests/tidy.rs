@@ -314,8 +314,9 @@ fn the_procfile_starts_every_role() {
         .collect();
     let command = |name: &str| {
         let line = lines.iter().find(|(found, _)| *found == name);
-        line.unwrap_or_else(|| panic!("the Procfile has no line {name}"))
-            .1
+        let (_, command) = line.unwrap_or_else(|| panic!("the Procfile has no line {name}"));
+        // Without exec a runner's SIGTERM ends the shell and leaves the role behind.
+        command.strip_prefix("exec ").unwrap()
     };
     assert_eq!(command("release"), "tsms migrate");
     assert!(command("ingress").starts_with("tsms ingress --listen "));

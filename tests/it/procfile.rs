@@ -109,7 +109,7 @@ impl Processes {
         };
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("exec {}", self.lines[name])])
+            .args(["-c", &self.lines[name]])
             .env("PATH", path)
             .env("PORT", port.to_string())
             .env("TSMS_CONFIG", &self.config);
