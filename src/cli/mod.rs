@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod directory;
 mod fail;
+mod limits;
 mod print;
 mod queue;
 mod roles;
@@ -67,6 +68,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Checksum(checksum::ChecksumCommand),
@@ -101,6 +104,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Terminal(command) => directory::terminal(&setup, command).await,
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
+        Command::Limits(command) => limits::run(&setup, command).await,
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Sink(args) => sink::run(&setup, args).await,

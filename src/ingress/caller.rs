@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
 use moka::future::Cache;
 
-use super::{App, deadline::Deadline, error::Error};
+use super::{App, deadline::Deadline, error::Error, quota};
 use crate::{
     config,
     domain::{
@@ -131,7 +131,9 @@ async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Resu
     if let Some(till) = &known.till {
         tracing::Span::current().record("terminal", till.terminal.id);
     }
-    known.admit(ability, Timestamp::now())
+    let till = known.admit(ability, Timestamp::now())?;
+    quota::till(app, &till, &parts.extensions).await?;
+    Ok(till)
 }
 
 /// The caller of an endpoint that takes sales.
@@ -141,7 +143,11 @@ impl FromRequestParts<Arc<App>> for Submitter {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        admit(parts, app, CREATE).await.map(Self)
+        let till = admit(parts, app, CREATE).await?;
+        match app.gate.refuses() {
+            Some(wait) => Err(app.gate_closed(wait)),
+            None => Ok(Self(till)),
+        }
     }
 }
 

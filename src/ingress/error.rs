@@ -48,6 +48,23 @@ pub(super) enum Error {
     TerminalRequired,
     /// The terminal or its tenant is switched off, revoked or expired.
     TerminalInactive,
+    /// An operator keeps the caller out for a while.
+    Blocked {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// More requests than a limit lets in.
+    RateLimited {
+        /// Which limit.
+        limit: &'static str,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The tenant has its share of the work that waits.
+    TenantBusy {
+        /// Seconds.
+        retry_after: u64,
+    },
     /// Too much work waits.
     Overloaded {
         /// Seconds.
@@ -139,6 +156,9 @@ impl Error {
             Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
             Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
             Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
+            Error::Blocked { .. } => (S::TOO_MANY_REQUESTS, "blocked", "Blocked"),
+            Error::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Error::TenantBusy { .. } => (S::TOO_MANY_REQUESTS, "tenant_busy", "Tenant busy"),
             Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
             Error::StoreUnavailable { .. } => {
                 (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
@@ -181,6 +201,19 @@ impl Error {
             }
             Error::TerminalRequired => "The token belongs to no terminal.",
             Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
+            Error::Blocked { .. } => {
+                "An operator keeps this terminal, tenant or address out for now. Nothing was kept; keep the \
+                 request, call the mall, and send it again later."
+            }
+            Error::RateLimited { limit, .. } => {
+                return format!(
+                    "The limit {limit:?} is used up. Nothing was kept; send the same request again later."
+                );
+            }
+            Error::TenantBusy { .. } => {
+                "The tenant has its share of the work that waits. Nothing was kept; send the same request \
+                 again later."
+            }
             Error::Overloaded { .. } => {
                 "Too much work waits. Nothing was kept; send the same request again later."
             }
@@ -233,7 +266,10 @@ impl Error {
     /// Seconds after which the same request may succeed, where waiting helps.
     pub(super) const fn retry_after(&self) -> Option<u64> {
         match self {
-            Error::Overloaded { retry_after }
+            Error::Blocked { retry_after }
+            | Error::RateLimited { retry_after, .. }
+            | Error::TenantBusy { retry_after }
+            | Error::Overloaded { retry_after }
             | Error::StoreUnavailable { retry_after }
             | Error::AnswerLate { retry_after } => Some(*retry_after),
             _ => None,
@@ -300,6 +336,12 @@ mod tests {
             Error::AbilityMissing { ability: "a:b" },
             Error::TerminalRequired,
             Error::TerminalInactive,
+            Error::Blocked { retry_after: 1 },
+            Error::RateLimited {
+                limit: "terminal",
+                retry_after: 1,
+            },
+            Error::TenantBusy { retry_after: 1 },
             Error::Overloaded { retry_after: 1 },
             Error::StoreUnavailable { retry_after: 1 },
             Error::AnswerLate { retry_after: 1 },
@@ -345,7 +387,7 @@ mod tests {
     fn whoever_is_told_to_wait_is_told_how_long() {
         for error in every_error() {
             let (status, code, _) = error.row();
-            let waits = status == StatusCode::SERVICE_UNAVAILABLE;
+            let waits = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
             assert_eq!(error.retry_after().is_some(), waits, "{code}");
         }
     }

@@ -1,7 +1,8 @@
 //! The thin HTTP ingress: authenticate, read, commit, answer 202. Nothing slower belongs here.
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
-//! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
+//! `body` (headers) → `caller` (token) → `quota` (rate limits) → `gate`
+//! (back-pressure) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod body;
@@ -12,15 +13,21 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod gate;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
+mod orders;
 mod problem;
+mod quota;
+mod refusals;
 mod request_id;
 mod retry_after;
+mod seats;
 mod status;
 mod submit;
+mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +45,7 @@ use crate::{
         json::{Duplicates, Limits},
         payload::Bounds,
     },
+    limits::Limiter,
     queue::Queue,
     store::{Store, StoreError},
 };
@@ -57,6 +65,10 @@ struct App {
     config: Arc<Config>,
     store: Store,
     identities: caller::Identities,
+    limiter: Limiter,
+    orders: Arc<orders::Orders>,
+    refusals: Arc<refusals::Refusals>,
+    gate: Arc<gate::Gate>,
     committer: commit::Committer,
     body_budget: Arc<Semaphore>,
     bounds: Bounds,
@@ -64,7 +76,7 @@ struct App {
 }
 
 impl App {
-    fn new(config: Arc<Config>, store: Store, committer: commit::Committer) -> Self {
+    fn new(config: Arc<Config>, store: Store, limiter: Limiter, committer: commit::Committer) -> Self {
         let settings = &config.ingress;
         let bounds = Bounds {
             json: Limits {
@@ -77,6 +89,10 @@ impl App {
         };
         Self {
             identities: caller::Identities::new(settings),
+            limiter,
+            orders: Arc::default(),
+            refusals: Arc::default(),
+            gate: Arc::new(gate::Gate::new(&config.gate)),
             committer,
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
@@ -91,6 +107,20 @@ impl App {
     /// Back-pressure: come back when about what waits now is done.
     fn overloaded(&self) -> Error {
         Error::Overloaded {
+            retry_after: self.retry_after.about(self.committer.ahead()),
+        }
+    }
+
+    /// A closed gate: come back when about what waits now is done.
+    fn gate_closed(&self, wait: Duration) -> Error {
+        Error::Overloaded {
+            retry_after: self.retry_after.about(wait),
+        }
+    }
+
+    /// Back-pressure on one tenant.
+    fn tenant_busy(&self) -> Error {
+        Error::TenantBusy {
             retry_after: self.retry_after.about(self.committer.ahead()),
         }
     }
@@ -129,9 +159,37 @@ pub async fn serve(
     queue: Queue,
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
+    // Requests under way are counted to the last, so these tasks outlive `stop`.
+    let tasks_stop = CancellationToken::new();
+    let _tasks_end = tasks_stop.clone().drop_guard();
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
-    let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
-    let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
+    let ops = ops::Ops::new(
+        &config,
+        store.clone(),
+        queue.clone(),
+        stop.clone(),
+        ops::Needs::Record,
+    );
+    let limiter = Limiter::start(&config.limits, &config.queue, &tasks_stop)
+        .map_err(|error| IngressError(error.to_string()))?;
+    let app = App::new(Arc::clone(&config), store.clone(), limiter, committer.clone());
+    let upkeep = upkeep::Upkeep {
+        store,
+        limiter: app.limiter.clone(),
+        orders: Arc::clone(&app.orders),
+        refusals: Arc::clone(&app.refusals),
+        settings: config.limits,
+    };
+    let upkeep = tokio::spawn(upkeep.run(tasks_stop.clone()));
+    let gate = gate::watch(
+        Arc::clone(&app.gate),
+        queue,
+        committer,
+        config.gate,
+        tasks_stop.clone(),
+    );
+    tokio::spawn(gate);
+    let router = router(Arc::new(app), ops);
     let drain = config.fleet.drain_ms.duration();
     let bounds = listen::Bounds {
         connections: config.ingress.max_connections,
@@ -139,7 +197,11 @@ pub async fn serve(
         drain,
     };
     let served = listen::serve(listener, router, bounds, stop).await;
+    tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
+    if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {
+        tracing::debug!("the last refusals are not in the record");
+    }
     served
 }
 

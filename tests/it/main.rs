@@ -19,6 +19,7 @@ mod bodies;
 mod callbacks;
 mod faults;
 mod journey;
+mod limits;
 mod processes;
 mod procfile;
 mod promises;

@@ -289,8 +289,15 @@ pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) 
     (sink, address, stop)
 }
 
-/// A config file for a system under test: quick retries, short graces, everything else as shipped.
+/// A config file for a system under test: quick retries, short graces, rate limits that nobody reaches
+/// unless `settings` have their own, everything else as shipped.
 pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+    let limits = if settings.contains("[limits.") {
+        ""
+    } else {
+        "[limits.terminal]\nquota = 1000000000\n[limits.tenant]\nquota = 1000000000\n\
+         [limits.global]\nquota = 1000000000"
+    };
     format!(
         r#"
 [database]
@@ -320,6 +327,7 @@ format = "text"
 [ops]
 listen = "127.0.0.1:0"
 {settings}
+{limits}
 "#,
         path = sink::BULK_PATH,
     )

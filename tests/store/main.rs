@@ -22,6 +22,7 @@ mod directory;
 mod faults;
 mod forwarding;
 mod ids;
+mod limits;
 mod notifying;
 mod schema;
 mod sweeping;
@@ -94,6 +95,10 @@ on_both! {
         a_chain_has_no_gap_and_every_link_holds,
         two_writers_never_fork_a_chain,
         an_event_is_recorded_once;
+    limits:
+        orders_hold_until_they_end_or_are_lifted,
+        ingresses_count_while_they_are_heard,
+        refusals_add_up_by_the_hour;
     ids:
         ids_are_unique_over_processes,
         an_old_block_is_thrown_away,

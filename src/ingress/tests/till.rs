@@ -23,6 +23,7 @@ use crate::{
         token::{Kind, mint},
     },
     ingress::{App, commit, fixture, ops, router},
+    limits::Limiter,
     queue::{self, Queue},
     stage::Stage,
     store::{self, NewTerminal, Store},
@@ -75,7 +76,8 @@ impl Mall {
             draining.clone(),
             ops::Needs::Record,
         );
-        let app = Arc::new(App::new(Arc::clone(&config), store.clone(), committer));
+        let limiter = Limiter::alone(&config.limits);
+        let app = Arc::new(App::new(Arc::clone(&config), store.clone(), limiter, committer));
         let both = ["transaction:create", "transaction:read"];
         let (till, _) = register(&store, "S-1", &both).await;
         let (neighbour, _) = register(&store, "S-2", &both).await;
