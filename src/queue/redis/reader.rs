@@ -63,8 +63,10 @@ struct Session<'a> {
     connection: MultiplexedConnection,
     /// Its number in the server, to call it back from a blocking read.
     number: i64,
-    /// Whether both lanes had jobs at the last read.
-    crowded: bool,
+    /// How many jobs the lane with fewer of them gave at the last read.
+    fewer: usize,
+    /// Whether the last read emptied both lanes and did not fill a set.
+    few: bool,
     /// Jobs taken beyond the size of a set: the next set.
     spare: Set,
     /// Where the search for jobs without an owner goes on in each lane, and when.
@@ -84,7 +86,8 @@ impl<'a> Session<'a> {
             life,
             connection,
             number,
-            crowded: false,
+            fewer: 0,
+            few: false,
             spare: Set::new(),
             cursors: Lane::ALL.map(|_| START.to_owned()),
             search_at: Instant::now(),
@@ -165,6 +168,12 @@ impl<'a> Session<'a> {
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
                 return Ok(());
             }
+            if std::mem::take(&mut self.few) && !self.life.pool.gather.is_zero() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = sleep(self.life.pool.gather) => {}
+                }
+            }
         }
     }
 
@@ -225,8 +234,9 @@ impl<'a> Session<'a> {
     /// Waits for new jobs, but no longer than until the next search. The wait is broken off by
     /// calling the connection back, never by giving up on the answer: jobs may be in it.
     ///
-    /// The server counts for each lane by itself. While both have jobs each gives half a set; when the
-    /// second one wakes up both may give a whole one.
+    /// The server counts for each lane by itself: it is asked for so many that, with as many as last
+    /// time from the lane with fewer jobs, they are one set, half of it from each lane at the least.
+    /// When the other lane wakes up both may give a whole set.
     async fn read(&mut self, stop: &CancellationToken) -> RedisResult<Vec<Raw>> {
         let life = self.life;
         let wait = self.search_at.saturating_duration_since(Instant::now());
@@ -234,7 +244,7 @@ impl<'a> Session<'a> {
         let mut command = ::redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&life.consumer);
         let batch = life.pool.batch.max(1);
-        let most = if self.crowded { batch.div_ceil(2) } else { batch };
+        let most = batch - self.fewer.min(batch / 2);
         command.arg("COUNT").arg(most);
         command.arg("BLOCK").arg(super::millis(wait).max(1));
         let lanes = Lane::ALL.map(|lane| life.keys.lane(lane));
@@ -251,8 +261,9 @@ impl<'a> Session<'a> {
                         false => Lane::Main,
                     };
                     let taken = wire::read(answer?, lane);
-                    let has = |lane| taken.iter().any(|raw| raw.id.0 == lane);
-                    self.crowded = Lane::ALL.into_iter().all(has);
+                    let given = Lane::ALL.map(|lane| taken.iter().filter(|raw| raw.id.0 == lane).count());
+                    self.fewer = given.into_iter().min().unwrap_or_default();
+                    self.few = !taken.is_empty() && given.into_iter().all(|given| given < most);
                     return Ok(fairly(taken, batch));
                 }
                 () = stop.cancelled(), if !called => {}
