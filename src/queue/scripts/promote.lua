@@ -8,12 +8,17 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local of = {}
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do
-  local whole, _, v, k, t, a, e, r, b =
-    pcall(struct.unpack, '>I4c0I4c0I4c0I4c0I4c0I4c0I4c0I4c0', member)
-  if whole then
-    of[t] = (of[t] or 0) + 1
-    local lane = of[t] > tonumber(ARGV[2]) and KEYS[4] or KEYS[1]
+  -- A member of version 1 has eight parts; one of version 2, with three, is too short for that.
+  local spread, _, v, k, t, a, e, r, b = pcall(struct.unpack, '>I4c0I4c0I4c0I4c0I4c0I4c0I4c0I4c0', member)
+  local whole, _, h, body = pcall(struct.unpack, '>I4c0I4c0I4c0', member)
+  -- The line of a job: version, key, tenant, …
+  local tenant = spread and t or whole and string.match(h, '^%S+ %S+ (%S+)') or ''
+  of[tenant] = (of[tenant] or 0) + 1
+  local lane = of[tenant] > tonumber(ARGV[2]) and KEYS[4] or KEYS[1]
+  if spread then
     redis.call('XADD', lane, '*', 'v', v, 'k', k, 't', t, 'a', a, 'e', e, 'r', r, 'b', b)
+  elseif whole then
+    redis.call('XADD', lane, '*', 'h', h, 'b', body)
   else
     redis.call('XADD', KEYS[3], '*', 'b', member, 'why', 'a delayed job cannot be read')
   end
