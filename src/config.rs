@@ -14,7 +14,10 @@ use serde::Deserialize;
 
 pub use layers::{Layers, Origin, Setting};
 
-use crate::{domain::rules::RuleSet, stage::Stage};
+use crate::{
+    domain::{network::Networks, rules::RuleSet},
+    stage::Stage,
+};
 
 /// A value that must not be printed.
 #[derive(Clone, Default, Deserialize)]
@@ -142,6 +145,10 @@ pub struct Queue {
 pub struct Ingress {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Proxies of ours; only what comes from them is believed about where a request came from.
+    pub trusted_proxies: Networks,
+    /// The header in which they tell it.
+    pub proxy_header: ProxyHeader,
     /// Most connections open at the same time; more wait in the listener's backlog.
     pub max_connections: usize,
     /// How long a connection may take to send the head of its next request, idle time included.
@@ -180,6 +187,16 @@ pub struct Ingress {
     pub retry_after_min_s: u64,
     /// Longest `Retry-After`, in seconds.
     pub retry_after_max_s: u64,
+}
+
+/// The header in which proxies tell where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`: addresses, each proxy appends one.
+    XForwardedFor,
+    /// `Forwarded` of RFC 7239.
+    Forwarded,
 }
 
 /// `[ops]`

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod forward;
 pub mod json;
 pub mod money;
+pub mod network;
 pub mod payload;
 pub mod rules;
 pub mod sale;

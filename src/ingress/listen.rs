@@ -2,6 +2,7 @@
 //! last ones may take when the role stops.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::IngressError;
+use super::{IngressError, client_addr::Proxies};
 
 /// Pause after an accept that failed for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,7 +35,7 @@ const ACCEPT_FAILURES: u32 = 600;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bounds on the connections of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bounds {
     /// Most connections at the same time.
     pub(super) connections: usize,
@@ -42,6 +43,8 @@ pub(super) struct Bounds {
     pub(super) idle: Duration,
     /// How long requests under way may take once the role stops.
     pub(super) drain: Duration,
+    /// Who is believed about where a request came from.
+    pub(super) proxies: Arc<Proxies>,
 }
 
 /// Serves until `stop`; then accepts nothing more, lets requests under way finish for `bounds.drain`
@@ -55,8 +58,16 @@ pub(super) async fn serve(
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     let stopping = stop.child_token();
-    let served = accept(&listener, &bounds, &stopping, |stream, place| {
-        let connection = connection(stream, router.clone(), bounds.idle, stopping.clone());
+    let served = accept(&listener, &bounds, &stopping, |stream, peer, place| {
+        let proxies = Arc::clone(&bounds.proxies);
+        let connection = connection(
+            stream,
+            peer,
+            router.clone(),
+            bounds.idle,
+            proxies,
+            stopping.clone(),
+        );
         let cut_off = cut_off.clone();
         connections.spawn(async move {
             let _place = place;
@@ -85,7 +96,7 @@ async fn accept(
     listener: &TcpListener,
     bounds: &Bounds,
     stop: &CancellationToken,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit),
+    serve: impl Fn(TcpStream, IpAddr, OwnedSemaphorePermit),
 ) -> Result<(), IngressError> {
     let places = Arc::new(Semaphore::new(
         bounds.connections.clamp(1, Semaphore::MAX_PERMITS),
@@ -101,9 +112,9 @@ async fn accept(
             Some((Ok(place), accepted)) => (place, accepted),
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 failures = 0;
-                serve(stream, place);
+                serve(stream, peer.ip(), place);
             }
             Err(error) => {
                 failures += 1;
@@ -118,15 +129,24 @@ async fn accept(
 }
 
 /// Serves one connection, HTTP/1.1 or HTTP/2 by its first bytes, until either side ends it.
-async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    idle: Duration,
+    proxies: Arc<Proxies>,
+    stop: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection lost before its first request");
         return;
     }
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&spoken);
-    let service = router.map_request(move |request: http::Request<_>| {
+    let service = router.map_request(move |mut request: http::Request<_>| {
         heard.store(true, Ordering::Relaxed);
+        let client = proxies.client(peer, request.headers());
+        request.extensions_mut().insert(client);
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -6,6 +6,7 @@
 
 mod body;
 mod caller;
+mod client_addr;
 mod commit;
 mod deadline;
 mod enqueue;
@@ -137,6 +138,7 @@ pub async fn serve(
         connections: config.ingress.max_connections,
         idle: config.ingress.idle_timeout_ms.duration(),
         drain,
+        proxies: client_addr::Proxies::new(&config.ingress).into(),
     };
     let served = listen::serve(listener, router, bounds, stop).await;
     pipeline.flush(FLUSH_LIMIT).await;

@@ -16,7 +16,10 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
-use super::{deadline::Deadline, error::Error, ops, problem, request_id, request_id::RequestId};
+use super::{
+    client_addr::ClientAddr, deadline::Deadline, error::Error, ops, problem, request_id,
+    request_id::RequestId,
+};
 use crate::telemetry::metrics;
 
 const NOSNIFF: (HeaderName, HeaderValue) = (
@@ -37,6 +40,10 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
         method,
         route,
         request_id = request_id.as_str(),
+        client = request
+            .extensions()
+            .get::<ClientAddr>()
+            .map(|client| tracing::field::display(client.0)),
         terminal = tracing::field::Empty
     );
     request.extensions_mut().insert(request_id.clone());

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngressError, frame, listen};
+use super::{IngressError, client_addr, frame, listen};
 use crate::{config::Config, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
@@ -50,6 +50,7 @@ pub async fn serve(
         connections: OPS_CONNECTIONS,
         idle: config.ingress.idle_timeout_ms.duration(),
         drain: PING_LIMIT,
+        proxies: client_addr::Proxies::new(&config.ingress).into(),
     };
     listen::serve(listener, router, bounds, stop).await
 }
