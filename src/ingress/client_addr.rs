@@ -49,6 +49,11 @@ impl Proxies {
         }
     }
 
+    /// Whether `peer` is one of them.
+    pub(super) fn are_ours(&self, peer: IpAddr) -> bool {
+        self.trusted.hold(peer)
+    }
+
     /// The client behind `peer`.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddr {
         let peer = network::plain(peer);

@@ -4,6 +4,7 @@
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod allow;
 mod body;
 mod caller;
 mod client_addr;
@@ -22,6 +23,7 @@ mod request_id;
 mod retry_after;
 mod status;
 mod submit;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +32,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
@@ -134,13 +136,14 @@ pub async fn serve(
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
     let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-        proxies: client_addr::Proxies::new(&config.ingress).into(),
-    };
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
     let served = listen::serve(listener, router, bounds, stop).await;
+    drop(watching);
     pipeline.flush(FLUSH_LIMIT).await;
     served
 }

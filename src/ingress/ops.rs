@@ -16,8 +16,8 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngressError, client_addr, frame, listen};
-use crate::{config::Config, queue::Queue, store::Store, telemetry::metrics};
+use super::{IngressError, allow, client_addr::ClientAddr, error::Error, frame, listen};
+use crate::{config::Config, domain::network::Networks, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
 pub(super) const PATHS: [&str; 3] = [METRICS, LIVE, READY];
@@ -48,9 +48,7 @@ pub async fn serve(
     let router = frame(routes(ops), limit);
     let bounds = listen::Bounds {
         connections: OPS_CONNECTIONS,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain: PING_LIMIT,
-        proxies: client_addr::Proxies::new(&config.ingress).into(),
+        ..listen::Bounds::new(&config.ingress, PING_LIMIT, None)
     };
     listen::serve(listener, router, bounds, stop).await
 }
@@ -70,6 +68,8 @@ pub(super) struct Ops {
     queue: Queue,
     draining: CancellationToken,
     needs: Needs,
+    /// Who may read the metrics.
+    readers: Networks,
     reuse: Duration,
     /// The last result. Held while a new one is made, so that many probers cause one look.
     last: Mutex<Option<(Instant, Health)>>,
@@ -88,6 +88,7 @@ impl Ops {
             queue,
             draining,
             needs,
+            readers: config.ingress.metrics_allow.clone(),
             reuse: config.ops.ready_cache_ms.duration(),
             last: Mutex::new(None),
         })
@@ -151,9 +152,10 @@ pub(super) fn routes(ops: Arc<Ops>) -> Router {
         .with_state(ops)
 }
 
-async fn metrics_text() -> Response {
+async fn metrics_text(State(ops): State<Arc<Ops>>, client: ClientAddr) -> Result<Response, Error> {
+    allow::check(&ops.readers, client)?;
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (format, metrics::render()).into_response()
+    Ok((format, metrics::render()).into_response())
 }
 
 /// Alive is who answers; what is behind is `/readyz`'s matter.

@@ -1,6 +1,9 @@
 //! Real connections on loopback. Every wait is for an event.
 
-use std::{net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{
     extract::State,
@@ -23,12 +26,7 @@ struct Server {
 }
 
 fn ample() -> Bounds {
-    Bounds {
-        connections: 100,
-        idle: fixture::PATIENCE,
-        drain: fixture::PATIENCE,
-        proxies: Proxies::new(&fixture::settings()).into(),
-    }
+    Bounds::new(&fixture::settings(), fixture::PATIENCE, None)
 }
 
 async fn server(routes: Router, bounds: Bounds) -> Server {
@@ -72,6 +70,7 @@ const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
 async fn a_silent_or_dawdling_connection_is_closed() {
     let bounds = Bounds {
         idle: Duration::from_millis(100),
+        head: Duration::from_millis(100),
         ..ample()
     };
     let server = server(Router::new().route("/", get(async || "hello")), bounds).await;
