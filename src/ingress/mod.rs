@@ -135,14 +135,26 @@ pub async fn serve(
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
-    let drain = config.fleet.drain_ms.duration();
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
     let tls = tls::Tls::open(&config.ingress)?;
     let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
     let watching = tls.map(|tls| {
         let every = config.ingress.tls_reload_ms.duration();
         AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
     });
-    let served = listen::serve(listener, router, bounds, stop).await;
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
+    let served = listen::serve(listener, router, bounds, leave).await;
     drop(watching);
     pipeline.flush(FLUSH_LIMIT).await;
     served

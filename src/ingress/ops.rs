@@ -8,6 +8,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -16,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngressError, allow, client_addr::ClientAddr, error::Error, frame, listen};
+use super::{IngressError, allow, frame, listen};
 use crate::{config::Config, domain::network::Networks, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
@@ -69,7 +70,7 @@ pub(super) struct Ops {
     draining: CancellationToken,
     needs: Needs,
     /// Who may read the metrics.
-    readers: Networks,
+    readers: Arc<Networks>,
     reuse: Duration,
     /// The last result. Held while a new one is made, so that many probers cause one look.
     last: Mutex<Option<(Instant, Health)>>,
@@ -88,7 +89,7 @@ impl Ops {
             queue,
             draining,
             needs,
-            readers: config.ingress.metrics_allow.clone(),
+            readers: Arc::new(config.ingress.metrics_allow.clone()),
             reuse: config.ops.ready_cache_ms.duration(),
             last: Mutex::new(None),
         })
@@ -145,17 +146,18 @@ fn judge(health: Health, needs: Needs, draining: bool) -> (StatusCode, Readiness
 }
 
 pub(super) fn routes(ops: Arc<Ops>) -> Router {
+    let readers = Arc::clone(&ops.readers);
+    let guarded = middleware::from_fn_with_state(readers, allow::only);
     Router::new()
-        .route(METRICS, get(metrics_text))
+        .route(METRICS, get(metrics_text).layer(guarded))
         .route(LIVE, get(live))
         .route(READY, get(ready))
         .with_state(ops)
 }
 
-async fn metrics_text(State(ops): State<Arc<Ops>>, client: ClientAddr) -> Result<Response, Error> {
-    allow::check(&ops.readers, client)?;
+async fn metrics_text() -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((format, metrics::render()).into_response())
+    (format, metrics::render()).into_response()
 }
 
 /// Alive is who answers; what is behind is `/readyz`'s matter.

@@ -103,7 +103,7 @@ impl Tls {
     }
 
     /// Takes up the files if they are not the ones of `tried`; gives the ones that it saw.
-    fn look(&self, tried: (Stamp, Stamp)) -> (Stamp, Stamp) {
+    pub(super) fn look(&self, tried: (Stamp, Stamp)) -> (Stamp, Stamp) {
         let seen = (stamp(&self.certificate), stamp(&self.key));
         if seen == tried {
             return tried;

@@ -4,13 +4,7 @@
 //! that is silent between two sales needs none of it, so an HTTP/1.1 connection that has been quiet
 //! for a moment is taken out of hyper and waits as a bare socket (`parked`).
 
-use std::{
-    io,
-    net::IpAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
@@ -176,7 +170,7 @@ impl Connection {
                 ended = &mut serving => break ended,
                 () = stopped.as_mut(), if !told => {
                     told = true;
-                    Pin::new(&mut serving).graceful_shutdown();
+                    std::pin::Pin::new(&mut serving).graceful_shutdown();
                 }
                 state = watch.look() => match state {
                     State::Busy => {}
@@ -250,11 +244,12 @@ impl Connection {
                         metrics::connection_refused("stalled");
                         return;
                     }
-                    State::Late => {
+                    State::Late if activity.begun() == 0 => {
                         metrics::connection_refused("head_late");
                         return;
                     }
-                    State::Quiet => watch.silent() >= bounds.idle,
+                    // Frames that belong to no request come at any time.
+                    State::Quiet | State::Late => watch.silent() >= bounds.idle,
                     State::Busy => false,
                 },
             };
@@ -320,3 +315,6 @@ async fn refuse(mut stream: Stream, error: &Error) {
         Err(_) => tracing::debug!("a refused client goes on sending"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+mod deadlines;
+mod encrypted;
+
 use super::*;
 use crate::ingress::{client_addr::ClientAddr, error::Error, fixture, frame, linger};
 
