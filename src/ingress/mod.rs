@@ -5,8 +5,10 @@
 //! (back-pressure) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod allow;
 mod body;
 mod caller;
+mod client_addr;
 mod commit;
 mod deadline;
 mod enqueue;
@@ -27,6 +29,7 @@ mod retry_after;
 mod seats;
 mod status;
 mod submit;
+mod tls;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -36,7 +39,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
@@ -190,13 +193,27 @@ pub async fn serve(
     );
     tokio::spawn(gate);
     let router = router(Arc::new(app), ops);
-    let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-    };
-    let served = listen::serve(listener, router, bounds, stop).await;
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
+    let served = listen::serve(listener, router, bounds, leave).await;
+    drop(watching);
     tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
     if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {

@@ -64,14 +64,20 @@ table! {
         "1 while this ingress decides by its share of every quota because Redis is away.";
     LIMITS_CALL_SECONDS = SECONDS, "tsms_rate_limit_call_seconds", [],
         "How long one call to Redis took that decided over requests.";
-    LIMITS_CALL_REQUESTS = SIZES, "tsms_rate_limit_call_requests", [],
-        "Requests decided in one call to Redis.";
     GATE_WAIT = Kind::Gauge, "tsms_gate_wait_seconds", ["line"],
         "How long a submission accepted now would wait: what is before it divided by the rate of work.";
     GATE_CLOSED = Kind::Gauge, "tsms_gate_closed", ["line"],
         "1 while the predicted wait of this line is too long.";
     GATE_DECISIONS = Kind::Counter, "tsms_gate_decisions_total", ["decision"],
         "Submissions that met a closed gate: refused, or would_refuse where it only observes.";
+    CONNECTIONS = Kind::Gauge, "tsms_http_connections", [],
+        "Connections open to the HTTP listener.";
+    CONNECTIONS_REFUSED = Kind::Counter, "tsms_http_connections_refused_total", ["reason"],
+        "Connections ended by the listener: address_full, tls_handshake, head_late, malformed, stalled.";
+    TLS_EXPIRY = Kind::Gauge, "tsms_tls_certificate_expiry_timestamp_seconds", [],
+        "When the certificate in use expires, in seconds since 1970; 0 without TLS.";
+    TLS_LOADS = Kind::Counter, "tsms_tls_certificate_loads_total", ["outcome"],
+        "Times the certificate files were read anew: ok, or failed (the one before stays in use).";
     COMMIT_ROWS = SIZES, "tsms_commit_rows", [],
         "Submissions in one commit of the ingress.";
     COMMIT_SECONDS = SECONDS, "tsms_commit_seconds", [],
@@ -241,9 +247,8 @@ pub fn limits_alone(alone: bool) {
     gauge(&LIMITS_ALONE, [], u64::from(alone));
 }
 
-/// One call to Redis that decided over `requests`, and how long it took.
-pub fn limits_call(requests: usize, took: Duration) {
-    size(&LIMITS_CALL_REQUESTS, [], requests);
+/// How long one call to Redis took that decided over requests.
+pub fn limits_call(took: Duration) {
     seconds(&LIMITS_CALL_SECONDS, [], took);
 }
 
@@ -257,6 +262,42 @@ pub fn gate(line: &'static str, wait: Duration, closed: bool) {
 pub fn gate_decision(refused: bool) {
     let decision = if refused { "refused" } else { "would_refuse" };
     count(&GATE_DECISIONS, [decision.into()], 1);
+}
+
+/// A connection to the HTTP listener, counted while it is open.
+#[derive(Debug)]
+pub struct OpenConnection(());
+
+impl OpenConnection {
+    /// It opens.
+    #[must_use]
+    pub fn new() -> Self {
+        metrics::gauge!(CONNECTIONS.name).increment(1.0);
+        Self(())
+    }
+}
+
+impl Default for OpenConnection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        metrics::gauge!(CONNECTIONS.name).decrement(1.0);
+    }
+}
+
+/// The listener ended a connection; `reason` is a fixed word.
+pub fn connection_refused(reason: &'static str) {
+    count(&CONNECTIONS_REFUSED, [reason.into()], 1);
+}
+
+/// The certificate files were read; when the certificate in use expires, in seconds since 1970.
+pub fn tls_loaded(ok: bool, expires: u64) {
+    count(&TLS_LOADS, [if ok { "ok" } else { "failed" }.into()], 1);
+    gauge(&TLS_EXPIRY, [], expires);
 }
 
 /// Submissions in one commit of the ingress, and how long it took.

@@ -1,5 +1,3 @@
-//! Names follow the convention, and what is recorded is rendered.
-
 use super::*;
 
 #[test]
