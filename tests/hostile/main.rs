@@ -64,6 +64,9 @@ impl Server {
             .env("TSMS__DATABASE__URL", &database)
             .env("TSMS__INGRESS__LISTEN", "127.0.0.1:0")
             .env("TSMS__INGRESS__BODY_BUDGET_BYTES", (8 * LIMIT).to_string())
+            // What is asked here is not how often one may ask.
+            .env("TSMS__LIMITS__TERMINAL__QUOTA", "1000000")
+            .env("TSMS__LIMITS__TENANT__QUOTA", "1000000")
             .env("TSMS__LOG__FORMAT", "json")
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).unwrap())
