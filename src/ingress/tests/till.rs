@@ -62,6 +62,9 @@ impl Mall {
         let mut config = fixture::config();
         let url = format!("sqlite:{}", folder.path().join("tsms.db").display());
         config.database.url = serde_json::from_value(url.into()).unwrap();
+        // Tests of other things ask as often as they like.
+        config.limits.terminal.quota = 1_000_000;
+        config.limits.tenant.quota = 1_000_000;
         change(&mut config);
         let config = Arc::new(config);
         let store = store::open(&config.database).await.unwrap();
