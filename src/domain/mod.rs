@@ -9,6 +9,7 @@ pub mod forward;
 pub mod json;
 pub mod money;
 pub mod payload;
+pub mod reversal;
 pub mod rules;
 pub mod sale;
 pub mod time;

@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use crate::domain::{
     json,
+    money::Money,
     payload::{FieldError, Refusal},
     time::Timestamp,
 };
@@ -87,6 +88,37 @@ pub(super) enum Error {
         /// When the first content was accepted.
         accepted_at: Timestamp,
     },
+    /// The sale is void already, by another request.
+    AlreadyVoided {
+        /// When.
+        voided_at: Timestamp,
+        /// Why.
+        void_reason: String,
+    },
+    /// A sale with refunds cannot become void.
+    AlreadyRefunded,
+    /// Whether the sale is valid is not decided yet.
+    TransactionUndecided {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The sale is not valid: there is nothing to refund.
+    TransactionInvalid,
+    /// The reference stands for another refund of the sale.
+    RefundConflict {
+        /// When that was.
+        refunded_at: Timestamp,
+    },
+    /// More than what is left of the sale.
+    RefundExceedsSale {
+        /// What is left.
+        left: Money,
+    },
+    /// The sale has as many refunds as it may.
+    TooManyRefunds {
+        /// The limit.
+        limit: usize,
+    },
     /// A defect of the ingress; the log has the rest.
     Internal,
 }
@@ -161,6 +193,19 @@ impl Error {
             Error::TenantMismatch => (S::FORBIDDEN, "tenant_mismatch", "Not this terminal's tenant"),
             Error::HardwareMismatch(_) => (S::FORBIDDEN, "hardware_mismatch", "Not this terminal's hardware"),
             Error::SubmissionConflict { .. } => (S::CONFLICT, "submission_conflict", "Submission conflict"),
+            Error::AlreadyVoided { .. } => (S::CONFLICT, "already_voided", "Already voided"),
+            Error::AlreadyRefunded => (S::CONFLICT, "already_refunded", "Already refunded"),
+            Error::TransactionUndecided { .. } => (
+                S::CONFLICT,
+                "transaction_undecided",
+                "Transaction not decided yet",
+            ),
+            Error::TransactionInvalid => (S::CONFLICT, "transaction_invalid", "Transaction not valid"),
+            Error::RefundConflict { .. } => (S::CONFLICT, "refund_conflict", "Refund conflict"),
+            Error::RefundExceedsSale { .. } => {
+                (S::CONFLICT, "refund_exceeds_sale", "Refund exceeds the sale")
+            }
+            Error::TooManyRefunds { .. } => (S::CONFLICT, "too_many_refunds", "Too many refunds"),
             Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
@@ -202,6 +247,28 @@ impl Error {
                      Use a new uuid for new content."
                 );
             }
+            Error::AlreadyVoided { voided_at, .. } => {
+                return format!(
+                    "The transaction was voided at {voided_at}, by another request. That stands."
+                );
+            }
+            Error::AlreadyRefunded => "The transaction has refunds. Refund the rest instead of voiding it.",
+            Error::TransactionUndecided { .. } => {
+                "Whether the transaction is valid is not decided yet. Send the same request again later."
+            }
+            Error::TransactionInvalid => "The transaction is not valid: there is nothing to refund.",
+            Error::RefundConflict { refunded_at } => {
+                return format!(
+                    "This refund_reference_id was used at {refunded_at} for another refund, which stands. \
+                     Use a new one for a new refund."
+                );
+            }
+            Error::RefundExceedsSale { left } => {
+                return format!("At most {left} of the transaction can still be refunded.");
+            }
+            Error::TooManyRefunds { limit } => {
+                return format!("A transaction has at most {limit} refunds.");
+            }
             Error::Internal => "The request could not be handled. Quote the request id when you report it.",
         };
         fixed.to_owned()
@@ -226,7 +293,22 @@ impl Error {
             Error::SubmissionConflict { .. } => {
                 one("/submission_uuid", "conflict", "was used for other content")
             }
+            Error::RefundConflict { .. } => {
+                one("/refund_reference_id", "conflict", "was used for another refund")
+            }
+            Error::RefundExceedsSale { .. } => one("/refund_amount", "range", "is more than what is left"),
             _ => Vec::new(),
+        }
+    }
+
+    /// When and why the sale was voided, where that is the reason.
+    pub(super) fn voided(&self) -> Option<(Timestamp, &str)> {
+        match self {
+            Error::AlreadyVoided {
+                voided_at,
+                void_reason,
+            } => Some((*voided_at, void_reason)),
+            _ => None,
         }
     }
 
@@ -235,7 +317,8 @@ impl Error {
         match self {
             Error::Overloaded { retry_after }
             | Error::StoreUnavailable { retry_after }
-            | Error::AnswerLate { retry_after } => Some(*retry_after),
+            | Error::AnswerLate { retry_after }
+            | Error::TransactionUndecided { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -266,98 +349,4 @@ impl IntoResponse for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::domain::{
-        checksum::Mismatch,
-        json::{JsonError, Problem},
-    };
-
-    fn json(problem: Problem) -> Error {
-        Error::Json(JsonError { problem, offset: 7 })
-    }
-
-    /// One of each; the match makes the compiler ask for a new one here.
-    fn every_error() -> Vec<Error> {
-        let field = || {
-            vec![FieldError {
-                pointer: "/a".to_owned(),
-                code: "required",
-                message: "is missing".to_owned(),
-            }]
-        };
-        vec![
-            Error::NotFound,
-            Error::MethodNotAllowed,
-            Error::BodyTooLarge { limit: 9 },
-            Error::UnsupportedMediaType,
-            Error::UnsupportedEncoding,
-            Error::BodyLate,
-            Error::BodyBroken,
-            Error::Unauthenticated,
-            Error::AbilityMissing { ability: "a:b" },
-            Error::TerminalRequired,
-            Error::TerminalInactive,
-            Error::Overloaded { retry_after: 1 },
-            Error::StoreUnavailable { retry_after: 1 },
-            Error::AnswerLate { retry_after: 1 },
-            json(Problem::Malformed("x")),
-            json(Problem::Duplicate {
-                name: "x".repeat(500),
-            }),
-            json(Problem::TooDeep),
-            json(Problem::TooMany),
-            Error::TooManyTransactions { count: 2, limit: 1 },
-            Error::Fields(field()),
-            Error::Checksum(field()),
-            Error::TerminalMismatch,
-            Error::TenantMismatch,
-            Error::HardwareMismatch(field()),
-            Error::SubmissionConflict {
-                accepted_at: Timestamp::from_micros(0),
-            },
-            Error::Internal,
-        ]
-    }
-
-    #[test]
-    fn codes_are_stable_words_and_used_once() {
-        let mut seen = HashSet::new();
-        for error in every_error() {
-            let (status, code, title) = error.row();
-            assert!(seen.insert(code), "{code} is used twice");
-            assert!(
-                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{code}"
-            );
-            assert!(status.is_client_error() || status.is_server_error());
-            assert!(!title.is_empty());
-            assert!(
-                error.detail().len() < 300,
-                "{code} repeats too much of what was sent"
-            );
-        }
-    }
-
-    #[test]
-    fn whoever_is_told_to_wait_is_told_how_long() {
-        for error in every_error() {
-            let (status, code, _) = error.row();
-            let waits = status == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(error.retry_after().is_some(), waits, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_refused_body_names_at_most_the_bound_of_members() {
-        let mismatches = (0..9).map(|n| Mismatch {
-            pointer: format!("/transactions/{n}/payload_checksum"),
-        });
-        let error = Error::refused(Refusal::Checksum(mismatches.collect()), 3);
-        assert_eq!(error.row().1, "checksum_mismatch");
-        assert_eq!(error.members().len(), 3);
-        assert_eq!(error.members()[2].pointer, "/transactions/2/payload_checksum");
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
+//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod body;
 mod caller;
@@ -12,13 +12,16 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod heartbeat;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
+mod pass_on;
 mod problem;
 mod request_id;
 mod retry_after;
+mod reverse;
 mod status;
 mod submit;
 
@@ -58,13 +61,17 @@ struct App {
     store: Store,
     identities: caller::Identities,
     committer: commit::Committer,
+    pass_on: pass_on::PassOn,
+    beats: heartbeat::Beats,
     body_budget: Arc<Semaphore>,
+    /// Places for voids and refunds under way.
+    reversals: Semaphore,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
 
 impl App {
-    fn new(config: Arc<Config>, store: Store, committer: commit::Committer) -> Self {
+    fn new(config: Arc<Config>, store: Store, queue: &Queue, committer: commit::Committer) -> Self {
         let settings = &config.ingress;
         let bounds = Bounds {
             json: Limits {
@@ -78,6 +85,9 @@ impl App {
         Self {
             identities: caller::Identities::new(settings),
             committer,
+            pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
+            beats: heartbeat::Beats::new(&config.heartbeat),
+            reversals: Semaphore::new(settings.reversal_slots.min(Semaphore::MAX_PERMITS)),
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
@@ -130,21 +140,33 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
+    let app = Arc::new(App::new(Arc::clone(&config), store.clone(), &queue, committer));
+    let beats = app.beats.clone();
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
-    let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
+    let router = router(app, ops);
     let drain = config.fleet.drain_ms.duration();
     let bounds = listen::Bounds {
         connections: config.ingress.max_connections,
         idle: config.ingress.idle_timeout_ms.duration(),
         drain,
     };
-    let served = listen::serve(listener, router, bounds, stop).await;
+    let served = tokio::select! {
+        served = listen::serve(listener, router, bounds, stop) => served,
+        () = beats.clone().write_behind(store.clone(), config.heartbeat.flush_ms.duration()) => Ok(()),
+    };
     pipeline.flush(FLUSH_LIMIT).await;
+    let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
+    if written.is_err() {
+        tracing::warn!("stopped before the last heartbeats were written");
+    }
     served
 }
 
 const SUBMIT: &str = "/api/v1/transactions/official";
 const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
+const VOID: &str = "/api/v1/transactions/{id}/void";
+const REFUND: &str = "/api/v1/transactions/{id}/refund";
+const HEARTBEAT: &str = "/api/v1/heartbeat";
 const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
 
 fn status_url(transaction_id: Uuid) -> String {
@@ -162,6 +184,9 @@ fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
             SUBMIT,
             post(submit::submit).layer(middleware::from_fn(linger::linger)),
         )
+        .route(VOID, post(reverse::void))
+        .route(REFUND, post(reverse::refund))
+        .route(HEARTBEAT, post(heartbeat::heartbeat))
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
         .with_state(app)
