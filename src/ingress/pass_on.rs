@@ -45,10 +45,11 @@ impl PassOn {
             Some(AuditEvent::reversed(reversal)),
             AuditEvent::reversal_delivered(reversal),
         ];
-        let events: Vec<Job> = (events.iter().flatten())
-            .map(|event| workers::audit_job(event, request_id, now))
-            .collect();
-        hand(&self.audit, events);
+        let events: Vec<AuditEvent> = events.into_iter().flatten().collect();
+        hand(
+            &self.audit,
+            workers::audit_job(&events, request_id, now).into_iter().collect(),
+        );
         if let (Some(sale), None) = (reversal.sale_id, reversal.settled_at) {
             let job = Job {
                 key: sale,

@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         for event in events {
-            self.audit(event.transaction_id, &event, now);
+            self.audit(event.transaction_id, event, now);
         }
         Ok(())
     }
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
                 reversal.state = state;
                 reversal.settled_at = Some(now);
                 if let Some(event) = AuditEvent::reversal_delivered(&reversal) {
-                    self.audit(sale, &event, now);
+                    self.audit(sale, event, now);
                 }
             }
         }
@@ -322,10 +322,10 @@ impl<'a> Run<'a> {
     }
 
     /// Passes an event on, with the request of the job that named the sale.
-    fn audit(&mut self, sale: i64, event: &AuditEvent, now: Timestamp) {
-        let job = self.jobs.get(&sale);
-        let request_id = job.map_or("", |job| job.request_id.as_str());
-        self.next
-            .push((Stage::Audit, super::audit_job(event, request_id, now)));
+    fn audit(&mut self, sale: i64, event: AuditEvent, now: Timestamp) {
+        let cause = self.jobs.get(&sale);
+        let request_id = cause.map_or("", |job| job.request_id.as_str());
+        let job = super::audit_job(&[event], request_id, now);
+        self.next.extend(job.map(|job| (Stage::Audit, job)));
     }
 }
