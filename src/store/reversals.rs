@@ -131,8 +131,18 @@ impl Store {
         let ids = self.next_ids(Sequence::Transaction, 1).await?;
         let id = ids.first().copied().ok_or(StoreError::Missing("row id"))?;
         let mut tries = Tries::new(self.inner.tries);
+        let mut accepted = false;
         let reversed = loop {
-            match self.reverse_once(id, new, most_refunds).await {
+            match self.reverse_once(id, new, most_refunds, accepted).await {
+                // Asked between transactions: one that waits for a second connection could wait for
+                // others that do the same.
+                Ok(Reversed::Unknown) if !accepted => {
+                    let submission = self.submission_of(new.terminal_id, new.transaction_id).await?;
+                    if submission.is_none() {
+                        return Ok(Reversed::Unknown);
+                    }
+                    accepted = true;
+                }
                 // Another one was faster; the next look finds it.
                 Err(StoreError::Exists(_)) if tries.another().await => {}
                 Err(error) if tries.after(&error).await => {}
@@ -154,9 +164,10 @@ impl Store {
         id: i64,
         new: &NewReversal,
         most_refunds: usize,
+        accepted: bool,
     ) -> Result<Reversed, StoreError> {
         let mut tx = self.inner.db.begin().await?;
-        match self.reverse_in(&mut tx, id, new, most_refunds).await {
+        match reverse_in(&mut tx, id, new, most_refunds, accepted).await {
             Ok(made @ Reversed::Made(_)) => {
                 tx.commit().await?;
                 Ok(made)
@@ -166,71 +177,6 @@ impl Store {
                 refused
             }
         }
-    }
-
-    async fn reverse_in(
-        &self,
-        tx: &mut Tx,
-        id: i64,
-        new: &NewReversal,
-        most_refunds: usize,
-    ) -> Result<Reversed, StoreError> {
-        let key = [new.terminal_id.into(), new.transaction_id.into()];
-        let sale = lock_sale(tx, new.terminal_id, new.transaction_id).await?;
-        let mut earlier = Vec::new();
-        for row in tx.fetch(&OF_SALE, 1, &key).await? {
-            earlier.push(reversal_row::read(&mut row.cells())?);
-        }
-        if let Some(refusal) = refusal(new, sale.as_ref(), &earlier, most_refunds) {
-            return Ok(refusal);
-        }
-        let now = Timestamp::now();
-        let mut made = Reversal {
-            id,
-            tenant_id: new.tenant_id,
-            terminal_id: new.terminal_id,
-            transaction_id: new.transaction_id,
-            sale_id: None,
-            kind: new.kind,
-            reference: new.reference.clone(),
-            amount: new.amount,
-            reason: new.reason.clone(),
-            content: new.content,
-            made_at: now,
-            state: ForwardState::Pending,
-            attempts: 0,
-            settled_at: None,
-        };
-        let mut due_at = Some(now);
-        if let Some(sale) = sale {
-            due_at = join(tx, &mut made, sale.id, now).await?;
-        } else if self
-            .submission_of(new.terminal_id, new.transaction_id)
-            .await?
-            .is_none()
-        {
-            return Ok(Reversed::Unknown);
-        } else if new.kind == ReversalKind::Refund {
-            return Ok(Reversed::Undecided);
-        }
-        let mut values = Binds::of(14);
-        values
-            .put(id)
-            .put(made.tenant_id)
-            .put(made.terminal_id)
-            .put(made.transaction_id)
-            .put(made.sale_id.unwrap_or(0))
-            .put(made.kind.as_str())
-            .put(made.reference.as_str())
-            .put(made.amount)
-            .put(made.reason.as_str())
-            .put(&made.content)
-            .put(made.made_at)
-            .put(made.state.as_str())
-            .put(due_at)
-            .put(made.settled_at.map_or(0, Timestamp::as_micros));
-        tx.execute(&INSERT, 1, &values).await?;
-        Ok(Reversed::Made(made))
     }
 
     /// The void and refunds of a terminal's sale, in the order they were recorded.
@@ -248,6 +194,69 @@ impl Store {
             .map(|row| reversal_row::read(&mut row.cells()))
             .collect()
     }
+}
+
+/// Records what nothing stands against. `accepted` says that a submission has the sale, which may have
+/// no row yet.
+async fn reverse_in(
+    tx: &mut Tx,
+    id: i64,
+    new: &NewReversal,
+    most_refunds: usize,
+    accepted: bool,
+) -> Result<Reversed, StoreError> {
+    let key = [new.terminal_id.into(), new.transaction_id.into()];
+    let sale = lock_sale(tx, new.terminal_id, new.transaction_id).await?;
+    let mut earlier = Vec::new();
+    for row in tx.fetch(&OF_SALE, 1, &key).await? {
+        earlier.push(reversal_row::read(&mut row.cells())?);
+    }
+    if let Some(refusal) = refusal(new, sale.as_ref(), &earlier, most_refunds) {
+        return Ok(refusal);
+    }
+    let now = Timestamp::now();
+    let mut made = Reversal {
+        id,
+        tenant_id: new.tenant_id,
+        terminal_id: new.terminal_id,
+        transaction_id: new.transaction_id,
+        sale_id: None,
+        kind: new.kind,
+        reference: new.reference.clone(),
+        amount: new.amount,
+        reason: new.reason.clone(),
+        content: new.content,
+        made_at: now,
+        state: ForwardState::Pending,
+        attempts: 0,
+        settled_at: None,
+    };
+    let mut due_at = Some(now);
+    if let Some(sale) = sale {
+        due_at = join(tx, &mut made, sale.id, now).await?;
+    } else if !accepted {
+        return Ok(Reversed::Unknown);
+    } else if new.kind == ReversalKind::Refund {
+        return Ok(Reversed::Undecided);
+    }
+    let mut values = Binds::of(14);
+    values
+        .put(id)
+        .put(made.tenant_id)
+        .put(made.terminal_id)
+        .put(made.transaction_id)
+        .put(made.sale_id.unwrap_or(0))
+        .put(made.kind.as_str())
+        .put(made.reference.as_str())
+        .put(made.amount)
+        .put(made.reason.as_str())
+        .put(&made.content)
+        .put(made.made_at)
+        .put(made.state.as_str())
+        .put(due_at)
+        .put(made.settled_at.map_or(0, Timestamp::as_micros));
+    tx.execute(&INSERT, 1, &values).await?;
+    Ok(Reversed::Made(made))
 }
 
 /// Locks the row of a sale until the transaction ends, if there is one.

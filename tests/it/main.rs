@@ -19,11 +19,14 @@ mod bodies;
 mod callbacks;
 mod faults;
 mod journey;
+mod left;
 mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod reversals;
 mod sight;
+mod voids;
 mod webapp;
 mod world;
 
