@@ -26,7 +26,7 @@ use crate::{
 const LOOKUP_IDS: usize = 500;
 
 /// The `{id}` of a path: a UUID in its usual form and nothing else, never a row number.
-pub(super) struct PathId(Uuid);
+pub(super) struct PathId(pub(super) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Error;
