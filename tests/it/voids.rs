@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Posts a sale and gives its id.
-    async fn sell(&self, seed: u64) -> Uuid {
+    pub(crate) async fn sell(&self, seed: u64) -> Uuid {
         let body = sale(self.till(), Version::V21, seed);
         assert_eq!(self.post(self.till(), body.body).await.status, 202);
         body.sales[0].transaction_id
