@@ -2,10 +2,13 @@
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
+//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is
+//! a row of the table in `error`.
 
+mod allow;
 mod body;
 mod caller;
+mod client_addr;
 mod commit;
 mod deadline;
 mod enqueue;
@@ -24,6 +27,7 @@ mod retry_after;
 mod reverse;
 mod status;
 mod submit;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +36,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
@@ -144,16 +148,31 @@ pub async fn serve(
     let beats = app.beats.clone();
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let router = router(app, ops);
-    let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-    };
-    let served = tokio::select! {
-        served = listen::serve(listener, router, bounds, stop) => served,
-        () = beats.clone().write_behind(store.clone(), config.heartbeat.flush_ms.duration()) => Ok(()),
-    };
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
+    let writing = beats
+        .clone()
+        .write_behind(store.clone(), config.heartbeat.flush_ms.duration());
+    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
+    let served = listen::serve(listener, router, bounds, leave).await;
+    drop((watching, writing));
     pipeline.flush(FLUSH_LIMIT).await;
     let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
     if written.is_err() {
