@@ -4,8 +4,10 @@
 //! refused, and so are pairs that contradict each other.
 
 mod checks;
+mod heartbeat;
 mod layers;
 mod limits;
+mod notification;
 mod outside;
 #[cfg(test)]
 mod tests;
@@ -15,9 +17,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::Deserialize;
 
+pub use heartbeat::Heartbeat;
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
-pub use outside::{Forwarding, Notification};
+pub use notification::Notification;
+pub use outside::Forwarding;
 pub use transport::{Admin, ProxyHeader, TlsVersion};
 
 use crate::{
@@ -83,6 +87,8 @@ pub struct Config {
     pub limits: Limits,
     /// Back-pressure.
     pub gate: Gate,
+    /// Signs of life of terminals.
+    pub heartbeat: Heartbeat,
     /// Who may administer.
     pub admin: Admin,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
@@ -235,6 +241,10 @@ pub struct Ingress {
     pub enqueue_queue: usize,
     /// Largest body copied into a job; a larger one is loaded by the worker.
     pub job_body_bytes: usize,
+    /// Voids and refunds under way at the same time; beyond it 503.
+    pub reversal_slots: usize,
+    /// Most refunds of one sale.
+    pub max_refunds: usize,
     /// How long a token's identity is trusted before it is looked up again.
     pub identity_ttl_ms: Millis,
     /// Most identities kept in memory, unknown tokens included.

@@ -26,7 +26,7 @@ const TERMINAL_ABILITIES: [&str; 4] = [
     "heartbeat:send",
 ];
 /// What a terminal's token may do unless told otherwise.
-const USUAL_ABILITIES: [&str; 2] = ["transaction:create", "transaction:read"];
+const USUAL_ABILITIES: [&str; 3] = ["transaction:create", "transaction:read", "heartbeat:send"];
 const ADMIN_ABILITY: &str = "admin:*";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Tokens read at a time while looking for an administrator's.

@@ -11,6 +11,7 @@ pub mod money;
 pub mod network;
 pub mod orders;
 pub mod payload;
+pub mod reversal;
 pub mod rules;
 pub mod sale;
 pub mod time;

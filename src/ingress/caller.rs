@@ -23,6 +23,7 @@ const LONGEST_CREDENTIALS: usize = 256;
 
 const CREATE: &str = "transaction:create";
 const READ: &str = "transaction:read";
+const BEAT: &str = "heartbeat:send";
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +160,17 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         admit(parts, app, READ).await.map(Self)
+    }
+}
+
+/// The caller of the heartbeat.
+pub(super) struct Beater(pub(super) Arc<Till>);
+
+impl FromRequestParts<Arc<App>> for Beater {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        admit(parts, app, BEAT).await.map(Self)
     }
 }
 

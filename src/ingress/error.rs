@@ -3,19 +3,14 @@
 //! Handlers return an [`Error`]; [`super::observe`] renders it as a problem document (RFC 9457) when
 //! it knows the request id. Texts here are for vendors and operators of tills: nothing internal.
 
+mod content;
+
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::domain::{
-    json,
-    payload::{FieldError, Refusal},
-    time::Timestamp,
-};
-
-/// Longest piece of a client's own text that is repeated in an answer, in characters.
-const ECHO_CHARS: usize = 64;
+use crate::domain::{json, money::Money, payload::FieldError, time::Timestamp};
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,35 +109,42 @@ pub(super) enum Error {
         /// When the first content was accepted.
         accepted_at: Timestamp,
     },
+    /// The sale is void already, by another request.
+    AlreadyVoided {
+        /// When.
+        voided_at: Timestamp,
+        /// Why.
+        void_reason: String,
+    },
+    /// A sale with refunds cannot become void.
+    AlreadyRefunded,
+    /// Whether the sale is valid is not decided yet.
+    TransactionUndecided {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The sale is not valid: there is nothing to refund.
+    TransactionInvalid,
+    /// The reference stands for another refund of the sale.
+    RefundConflict {
+        /// When that was.
+        refunded_at: Timestamp,
+    },
+    /// More than what is left of the sale.
+    RefundExceedsSale {
+        /// What is left.
+        left: Money,
+    },
+    /// The sale has as many refunds as it may.
+    TooManyRefunds {
+        /// The limit.
+        limit: usize,
+    },
     /// A defect of the ingress; the log has the rest.
     Internal,
 }
 
 impl Error {
-    /// The refusal of a body, with at most `most` errors named.
-    pub(super) fn refused(refusal: Refusal, most: usize) -> Self {
-        match refusal {
-            Refusal::Json(error) => Error::Json(error),
-            Refusal::TooMany { count, limit } => Error::TooManyTransactions { count, limit },
-            Refusal::Fields(mut errors) => {
-                errors.truncate(most);
-                Error::Fields(errors)
-            }
-            Refusal::Checksum(levels) => Error::Checksum(
-                levels
-                    .into_iter()
-                    .take(most)
-                    .map(|level| FieldError {
-                        pointer: level.pointer,
-                        code: "mismatch",
-                        message: "does not match the content under any version of the checksum rule"
-                            .to_owned(),
-                    })
-                    .collect(),
-            ),
-        }
-    }
-
     /// The row of this error: status, stable code, title.
     pub(super) const fn row(&self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
@@ -200,6 +202,19 @@ impl Error {
             Error::TenantMismatch => (S::FORBIDDEN, "tenant_mismatch", "Not this terminal's tenant"),
             Error::HardwareMismatch(_) => (S::FORBIDDEN, "hardware_mismatch", "Not this terminal's hardware"),
             Error::SubmissionConflict { .. } => (S::CONFLICT, "submission_conflict", "Submission conflict"),
+            Error::AlreadyVoided { .. } => (S::CONFLICT, "already_voided", "Already voided"),
+            Error::AlreadyRefunded => (S::CONFLICT, "already_refunded", "Already refunded"),
+            Error::TransactionUndecided { .. } => (
+                S::CONFLICT,
+                "transaction_undecided",
+                "Transaction not decided yet",
+            ),
+            Error::TransactionInvalid => (S::CONFLICT, "transaction_invalid", "Transaction not valid"),
+            Error::RefundConflict { .. } => (S::CONFLICT, "refund_conflict", "Refund conflict"),
+            Error::RefundExceedsSale { .. } => {
+                (S::CONFLICT, "refund_exceeds_sale", "Refund exceeds the sale")
+            }
+            Error::TooManyRefunds { .. } => (S::CONFLICT, "too_many_refunds", "Too many refunds"),
             Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
@@ -246,7 +261,7 @@ impl Error {
             Error::StoreUnavailable { .. } | Error::AnswerLate { .. } => {
                 "The outcome is not known. Send the same request again later: it is never counted twice."
             }
-            Error::Json(error) => return json_detail(error),
+            Error::Json(error) => return content::json_detail(error),
             Error::TooManyTransactions { count, limit } => {
                 return format!("{count} transactions were sent; a batch holds at most {limit}.");
             }
@@ -260,6 +275,28 @@ impl Error {
                     "This submission_uuid was accepted at {accepted_at} with other content, which stands. \
                      Use a new uuid for new content."
                 );
+            }
+            Error::AlreadyVoided { voided_at, .. } => {
+                return format!(
+                    "The transaction was voided at {voided_at}, by another request. That stands."
+                );
+            }
+            Error::AlreadyRefunded => "The transaction has refunds. Refund the rest instead of voiding it.",
+            Error::TransactionUndecided { .. } => {
+                "Whether the transaction is valid is not decided yet. Send the same request again later."
+            }
+            Error::TransactionInvalid => "The transaction is not valid: there is nothing to refund.",
+            Error::RefundConflict { refunded_at } => {
+                return format!(
+                    "This refund_reference_id was used at {refunded_at} for another refund, which stands. \
+                     Use a new one for a new refund."
+                );
+            }
+            Error::RefundExceedsSale { left } => {
+                return format!("At most {left} of the transaction can still be refunded.");
+            }
+            Error::TooManyRefunds { limit } => {
+                return format!("A transaction has at most {limit} refunds.");
             }
             Error::Internal => "The request could not be handled. Quote the request id when you report it.",
         };
@@ -285,7 +322,22 @@ impl Error {
             Error::SubmissionConflict { .. } => {
                 one("/submission_uuid", "conflict", "was used for other content")
             }
+            Error::RefundConflict { .. } => {
+                one("/refund_reference_id", "conflict", "was used for another refund")
+            }
+            Error::RefundExceedsSale { .. } => one("/refund_amount", "range", "is more than what is left"),
             _ => Vec::new(),
+        }
+    }
+
+    /// When and why the sale was voided, where that is the reason.
+    pub(super) fn voided(&self) -> Option<(Timestamp, &str)> {
+        match self {
+            Error::AlreadyVoided {
+                voided_at,
+                void_reason,
+            } => Some((*voided_at, void_reason)),
+            _ => None,
         }
     }
 
@@ -297,23 +349,9 @@ impl Error {
             | Error::TenantBusy { retry_after }
             | Error::Overloaded { retry_after }
             | Error::StoreUnavailable { retry_after }
-            | Error::AnswerLate { retry_after } => Some(*retry_after),
+            | Error::AnswerLate { retry_after }
+            | Error::TransactionUndecided { retry_after } => Some(*retry_after),
             _ => None,
-        }
-    }
-}
-
-fn json_detail(error: &json::JsonError) -> String {
-    let offset = error.offset;
-    match &error.problem {
-        json::Problem::Malformed(what) => format!("Malformed JSON at byte {offset}: {what}."),
-        json::Problem::Duplicate { name } => {
-            let name: String = name.chars().take(ECHO_CHARS).collect();
-            format!("The member {name:?} comes a second time in one object, at byte {offset}.")
-        }
-        json::Problem::TooDeep => format!("Arrays and objects are nested too deeply at byte {offset}."),
-        json::Problem::TooMany => {
-            format!("The body holds too many values; the limit is passed at byte {offset}.")
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
 //! `body` (headers) → `caller` (token) → `quota` (rate limits) → `gate`
 //! (back-pressure) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
+//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is
+//! a row of the table in `error`.
 
 mod allow;
 mod body;
@@ -16,16 +17,19 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod gate;
+mod heartbeat;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
 mod orders;
+mod pass_on;
 mod problem;
 mod quota;
 mod refusals;
 mod request_id;
 mod retry_after;
+mod reverse;
 mod seats;
 mod status;
 mod submit;
@@ -73,13 +77,23 @@ struct App {
     refusals: Arc<refusals::Refusals>,
     gate: Arc<gate::Gate>,
     committer: commit::Committer,
+    pass_on: pass_on::PassOn,
+    beats: heartbeat::Beats,
     body_budget: Arc<Semaphore>,
+    /// Places for voids and refunds under way.
+    reversals: Semaphore,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
 
 impl App {
-    fn new(config: Arc<Config>, store: Store, limiter: Limiter, committer: commit::Committer) -> Self {
+    fn new(
+        config: Arc<Config>,
+        store: Store,
+        queue: &Queue,
+        limiter: Limiter,
+        committer: commit::Committer,
+    ) -> Self {
         let settings = &config.ingress;
         let bounds = Bounds {
             json: Limits {
@@ -97,6 +111,9 @@ impl App {
             refusals: Arc::default(),
             gate: Arc::new(gate::Gate::new(&config.gate)),
             committer,
+            pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
+            beats: heartbeat::Beats::new(&config.heartbeat),
+            reversals: Semaphore::new(settings.reversal_slots.min(Semaphore::MAX_PERMITS)),
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
@@ -175,9 +192,16 @@ pub async fn serve(
     );
     let limiter = Limiter::start(&config.limits, &config.queue, &tasks_stop)
         .map_err(|error| IngressError(error.to_string()))?;
-    let app = App::new(Arc::clone(&config), store.clone(), limiter, committer.clone());
+    let app = App::new(
+        Arc::clone(&config),
+        store.clone(),
+        &queue,
+        limiter,
+        committer.clone(),
+    );
+    let beats = app.beats.clone();
     let upkeep = upkeep::Upkeep {
-        store,
+        store: store.clone(),
         limiter: app.limiter.clone(),
         orders: Arc::clone(&app.orders),
         refusals: Arc::clone(&app.refusals),
@@ -201,6 +225,10 @@ pub async fn serve(
         let every = config.ingress.tls_reload_ms.duration();
         AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
     });
+    let writing = beats
+        .clone()
+        .write_behind(store.clone(), config.heartbeat.flush_ms.duration());
+    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
     // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
     let leave = CancellationToken::new();
     let notice = notice.duration();
@@ -213,17 +241,24 @@ pub async fn serve(
         }
     }));
     let served = listen::serve(listener, router, bounds, leave).await;
-    drop(watching);
+    drop((watching, writing));
     tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
     if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {
         tracing::debug!("the last refusals are not in the record");
+    }
+    let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
+    if written.is_err() {
+        tracing::warn!("stopped before the last heartbeats were written");
     }
     served
 }
 
 const SUBMIT: &str = "/api/v1/transactions/official";
 const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
+const VOID: &str = "/api/v1/transactions/{id}/void";
+const REFUND: &str = "/api/v1/transactions/{id}/refund";
+const HEARTBEAT: &str = "/api/v1/heartbeat";
 const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
 
 fn status_url(transaction_id: Uuid) -> String {
@@ -241,6 +276,9 @@ fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
             SUBMIT,
             post(submit::submit).layer(middleware::from_fn(linger::linger)),
         )
+        .route(VOID, post(reverse::void))
+        .route(REFUND, post(reverse::refund))
+        .route(HEARTBEAT, post(heartbeat::heartbeat))
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
         .with_state(app)

@@ -19,12 +19,15 @@ mod bodies;
 mod callbacks;
 mod faults;
 mod journey;
+mod left;
 mod limits;
 mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod reversals;
 mod sight;
+mod voids;
 mod webapp;
 mod world;
 

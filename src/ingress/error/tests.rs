@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::{
     checksum::Mismatch,
     json::{JsonError, Problem},
+    payload::Refusal,
 };
 
 fn json(problem: Problem) -> Error {
@@ -62,6 +63,18 @@ fn every_error() -> Vec<Error> {
         Error::SubmissionConflict {
             accepted_at: Timestamp::from_micros(0),
         },
+        Error::AlreadyVoided {
+            voided_at: Timestamp::from_micros(0),
+            void_reason: "x".repeat(255),
+        },
+        Error::AlreadyRefunded,
+        Error::TransactionUndecided { retry_after: 1 },
+        Error::TransactionInvalid,
+        Error::RefundConflict {
+            refunded_at: Timestamp::from_micros(0),
+        },
+        Error::RefundExceedsSale { left: Money::MAX },
+        Error::TooManyRefunds { limit: 1 },
         Error::Internal,
     ]
 }
@@ -89,7 +102,8 @@ fn codes_are_stable_words_and_used_once() {
 fn whoever_is_told_to_wait_is_told_how_long() {
     for error in every_error() {
         let (status, code, _) = error.row();
-        let waits = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        let late = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        let waits = late || code == "transaction_undecided";
         assert_eq!(error.retry_after().is_some(), waits, "{code}");
     }
 }

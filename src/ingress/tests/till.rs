@@ -80,8 +80,14 @@ impl Mall {
             ops::Needs::Record,
         );
         let limiter = Limiter::alone(&config.limits);
-        let app = Arc::new(App::new(Arc::clone(&config), store.clone(), limiter, committer));
-        let both = ["transaction:create", "transaction:read"];
+        let app = Arc::new(App::new(
+            Arc::clone(&config),
+            store.clone(),
+            &queue,
+            limiter,
+            committer,
+        ));
+        let both = ["transaction:create", "transaction:read", "heartbeat:send"];
         let (till, _) = register(&store, "S-1", &both).await;
         let (neighbour, _) = register(&store, "S-2", &both).await;
         let (blind, _) = register(&store, "S-3", &["transaction:read"]).await;
