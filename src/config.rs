@@ -3,6 +3,7 @@
 //! Every bound of every loop, queue, body, page, retry and wait has its name here. Unknown keys are
 //! refused, and so are pairs that contradict each other.
 
+mod auth;
 mod checks;
 mod layers;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::Deserialize;
 
+pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 
 use crate::{domain::rules::RuleSet, stage::Stage};
@@ -70,6 +72,10 @@ pub struct Config {
     pub queue: Queue,
     /// The HTTP ingress.
     pub ingress: Ingress,
+    /// Tokens and who may have them.
+    pub auth: Auth,
+    /// The admin API.
+    pub admin: Admin,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
     pub ops: Ops,
     /// Pools, by stage name.

@@ -48,6 +48,8 @@ pub(super) enum Error {
     TerminalRequired,
     /// The terminal or its tenant is switched off, revoked or expired.
     TerminalInactive,
+    /// The token may not be used from this address.
+    NetworkRefused,
     /// Too much work waits.
     Overloaded {
         /// Seconds.
@@ -139,6 +141,7 @@ impl Error {
             Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
             Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
             Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
+            Error::NetworkRefused => (S::FORBIDDEN, "network_refused", "Network refused"),
             Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
             Error::StoreUnavailable { .. } => {
                 (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
@@ -181,6 +184,7 @@ impl Error {
             }
             Error::TerminalRequired => "The token belongs to no terminal.",
             Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
+            Error::NetworkRefused => "This may not be used from the address that the request came from.",
             Error::Overloaded { .. } => {
                 "Too much work waits. Nothing was kept; send the same request again later."
             }
@@ -300,6 +304,7 @@ mod tests {
             Error::AbilityMissing { ability: "a:b" },
             Error::TerminalRequired,
             Error::TerminalInactive,
+            Error::NetworkRefused,
             Error::Overloaded { retry_after: 1 },
             Error::StoreUnavailable { retry_after: 1 },
             Error::AnswerLate { retry_after: 1 },

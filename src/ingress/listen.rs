@@ -2,6 +2,7 @@
 //! last ones may take when the role stops.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::IngressError;
+use super::{IngressError, client_addr::ClientAddr};
+use crate::domain::network;
 
 /// Pause after an accept that failed for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,8 +57,8 @@ pub(super) async fn serve(
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     let stopping = stop.child_token();
-    let served = accept(&listener, &bounds, &stopping, |stream, place| {
-        let connection = connection(stream, router.clone(), bounds.idle, stopping.clone());
+    let served = accept(&listener, &bounds, &stopping, |stream, peer, place| {
+        let connection = connection(stream, peer, router.clone(), bounds.idle, stopping.clone());
         let cut_off = cut_off.clone();
         connections.spawn(async move {
             let _place = place;
@@ -85,7 +87,7 @@ async fn accept(
     listener: &TcpListener,
     bounds: &Bounds,
     stop: &CancellationToken,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit),
+    serve: impl Fn(TcpStream, IpAddr, OwnedSemaphorePermit),
 ) -> Result<(), IngressError> {
     let places = Arc::new(Semaphore::new(
         bounds.connections.clamp(1, Semaphore::MAX_PERMITS),
@@ -101,9 +103,9 @@ async fn accept(
             Some((Ok(place), accepted)) => (place, accepted),
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 failures = 0;
-                serve(stream, place);
+                serve(stream, peer.ip(), place);
             }
             Err(error) => {
                 failures += 1;
@@ -118,15 +120,22 @@ async fn accept(
 }
 
 /// Serves one connection, HTTP/1.1 or HTTP/2 by its first bytes, until either side ends it.
-async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    idle: Duration,
+    stop: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection lost before its first request");
         return;
     }
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&spoken);
-    let service = router.map_request(move |request: http::Request<_>| {
+    let service = router.map_request(move |mut request: http::Request<_>| {
         heard.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(ClientAddr(network::plain(peer)));
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -4,14 +4,17 @@
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod behind;
 mod body;
 mod caller;
+mod client_addr;
 mod commit;
 mod deadline;
 mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod identities;
 mod linger;
 mod listen;
 mod observe;
@@ -19,8 +22,10 @@ pub mod ops;
 mod problem;
 mod request_id;
 mod retry_after;
+mod security;
 mod status;
 mod submit;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,13 +34,14 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     config::Config,
     domain::{
         json::{Duplicates, Limits},
+        keyring::Keyring,
         payload::Bounds,
     },
     queue::Queue,
@@ -56,7 +62,10 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 struct App {
     config: Arc<Config>,
     store: Store,
-    identities: caller::Identities,
+    keyring: Keyring,
+    identities: identities::Identities,
+    sightings: Arc<behind::Sightings>,
+    events: Arc<security::SecurityLog>,
     committer: commit::Committer,
     body_budget: Arc<Semaphore>,
     bounds: Bounds,
@@ -64,8 +73,8 @@ struct App {
 }
 
 impl App {
-    fn new(config: Arc<Config>, store: Store, committer: commit::Committer) -> Self {
-        let settings = &config.ingress;
+    fn new(config: Arc<Config>, keyring: Keyring, store: Store, committer: commit::Committer) -> Self {
+        let (settings, auth) = (&config.ingress, &config.auth);
         let bounds = Bounds {
             json: Limits {
                 depth: settings.max_depth,
@@ -76,7 +85,13 @@ impl App {
             max_errors: settings.max_errors,
         };
         Self {
-            identities: caller::Identities::new(settings),
+            keyring,
+            identities: identities::Identities::new(settings, auth.blind_ttl_ms.duration()),
+            sightings: Arc::new(behind::Sightings::new(
+                auth.sighting_capacity,
+                auth.sighting_ms.duration(),
+            )),
+            events: Arc::new(security::SecurityLog::new(auth.event_capacity)),
             committer,
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
@@ -131,7 +146,13 @@ pub async fn serve(
 ) -> Result<(), IngressError> {
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
-    let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
+    let keyring = config
+        .keyring()
+        .map_err(|error| IngressError(error.to_string()))?;
+    warn_of_lost_peppers(&keyring, &store).await;
+    let app = Arc::new(App::new(Arc::clone(&config), keyring, store, committer));
+    let attendants = attend(&app, &config);
+    let router = router(app, ops);
     let drain = config.fleet.drain_ms.duration();
     let bounds = listen::Bounds {
         connections: config.ingress.max_connections,
@@ -140,7 +161,56 @@ pub async fn serve(
     };
     let served = listen::serve(listener, router, bounds, stop).await;
     pipeline.flush(FLUSH_LIMIT).await;
+    attendants.leave().await;
     served
+}
+
+/// The tasks beside the requests; they outlive the last of them.
+struct Attendants {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+fn attend(app: &App, config: &Config) -> Attendants {
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(watch::follow(
+        app.store.clone(),
+        app.identities.clone(),
+        config.auth.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(behind::write(
+        app.store.clone(),
+        Arc::clone(&app.sightings),
+        Arc::clone(&app.events),
+        config.auth.write_behind_ms.duration(),
+        stop.clone(),
+    ));
+    tasks.close();
+    Attendants { stop, tasks }
+}
+
+impl Attendants {
+    async fn leave(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Tokens that hang on a pepper that is not given look like unknown ones: a person must be told.
+async fn warn_of_lost_peppers(keyring: &Keyring, store: &Store) {
+    match store.tokens_by_pepper().await {
+        Ok(counts) => {
+            for (pepper, tokens) in counts.iter().filter(|(pepper, _)| !keyring.knows(pepper)) {
+                tracing::error!(
+                    pepper,
+                    tokens,
+                    "auth.pepper lacks a pepper that tokens are hashed with"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot see which peppers tokens are hashed with"),
+    }
 }
 
 const SUBMIT: &str = "/api/v1/transactions/official";

@@ -3,7 +3,9 @@
 use super::{
     Store, StoreError,
     cells::Cells,
+    changes::Subject,
     dialect::Sql,
+    driver::Tx,
     pieces::fits,
     values::{Binds, page},
 };
@@ -23,6 +25,17 @@ pub struct NewTerminal {
     pub callback_url: Option<String>,
     /// When it stops being accepted.
     pub expires_at: Option<Timestamp>,
+}
+
+/// What of a terminal changes; what is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TerminalChange {
+    /// Its state.
+    pub status: Option<TerminalStatus>,
+    /// When it stops being accepted, if ever.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Where results are posted, if anywhere.
+    pub callback_url: Option<Option<String>>,
 }
 
 const COMPANY_BY_CODE: Sql = Sql {
@@ -66,14 +79,17 @@ const LIST_TERMINALS: Sql = Sql {
            WHERE id > ? AND (? IS NULL OR tenant_id = ?) ORDER BY id LIMIT ?",
 };
 
-const SET_TENANT_ACTIVE: Sql = Sql {
-    name: "tenants.set_active",
-    text: "UPDATE tenants SET active = ? WHERE id = ?",
+const SET_TENANT: Sql = Sql {
+    name: "tenants.set",
+    text: "UPDATE tenants SET active = COALESCE(?, active), name = COALESCE(?, name) WHERE id = ?",
 };
 
-const SET_TERMINAL_STATUS: Sql = Sql {
-    name: "terminals.set_status",
-    text: "UPDATE terminals SET status = ? WHERE id = ? AND (status <> 'revoked' OR ? = 'revoked')",
+const SET_TERMINAL: Sql = Sql {
+    name: "terminals.set",
+    text: "UPDATE terminals SET status = COALESCE(?, status), \
+           expires_at = CASE WHEN ? = 1 THEN ? ELSE expires_at END, \
+           callback_url = CASE WHEN ? = 1 THEN ? ELSE callback_url END \
+           WHERE id = ? AND (status <> 'revoked' OR ? = 'revoked')",
 };
 
 impl Store {
@@ -110,17 +126,9 @@ impl Store {
         fits("a tenant code", code, 50)?;
         fits("a tenant name", name, 255)?;
         fits("a time zone", timezone, 64)?;
-        let values = [
-            company_id.into(),
-            code.into(),
-            name.into(),
-            timezone.into(),
-            Timestamp::now().into(),
-        ];
-        let done = retrying!(self, self.inner.db.execute(&INSERT_TENANT, 1, &values))
-            .map_err(|error| named(error, "tenant", "company"))?;
+        let id = retrying!(self, self.insert_tenant(company_id, code, name, timezone))?;
         Ok(Tenant {
-            id: done.last_id,
+            id,
             company_id,
             code: code.to_owned(),
             name: name.to_owned(),
@@ -129,11 +137,51 @@ impl Store {
         })
     }
 
+    async fn insert_tenant(
+        &self,
+        company_id: i64,
+        code: &str,
+        name: &str,
+        timezone: &str,
+    ) -> Result<i64, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let values = [
+            company_id.into(),
+            code.into(),
+            name.into(),
+            timezone.into(),
+            Timestamp::now().into(),
+        ];
+        let done = tx
+            .execute(&INSERT_TENANT, 1, &values)
+            .await
+            .map_err(|error| named(error, "tenant", "company"))?;
+        self.attribute(&mut tx, "tenant.created", Subject::Tenant(done.last_id), code)
+            .await?;
+        tx.commit().await?;
+        Ok(done.last_id)
+    }
+
     /// Registers a terminal.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the serial number is taken, [`StoreError::Missing`] when the tenant is unknown.
     pub async fn create_terminal(&self, new: &NewTerminal) -> Result<Terminal, StoreError> {
+        retrying!(self, self.create_terminal_once(new))
+    }
+
+    async fn create_terminal_once(&self, new: &NewTerminal) -> Result<Terminal, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let terminal = self.insert_terminal(&mut tx, new).await?;
+        tx.commit().await?;
+        Ok(terminal)
+    }
+
+    pub(super) async fn insert_terminal(
+        &self,
+        tx: &mut Tx,
+        new: &NewTerminal,
+    ) -> Result<Terminal, StoreError> {
         fits("a serial number", &new.serial_number, 255)?;
         fits("a callback URL", new.callback_url.as_deref().unwrap_or(""), 2000)?;
         let values = [
@@ -143,8 +191,13 @@ impl Store {
             new.callback_url.as_deref().into(),
             Timestamp::now().into(),
         ];
-        let done = retrying!(self, self.inner.db.execute(&INSERT_TERMINAL, 1, &values))
+        let done = tx
+            .execute(&INSERT_TERMINAL, 1, &values)
+            .await
             .map_err(|error| named(error, "terminal", "tenant"))?;
+        let subject = Subject::Terminal(done.last_id);
+        self.attribute(tx, "terminal.created", subject, &new.serial_number)
+            .await?;
         Ok(Terminal {
             id: done.last_id,
             tenant_id: new.tenant_id,
@@ -201,9 +254,38 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is no such tenant.
     pub async fn set_tenant_active(&self, id: i64, active: bool) -> Result<(), StoreError> {
-        let values = [i64::from(active).into(), id.into()];
-        let done = retrying!(self, self.inner.db.execute(&SET_TENANT_ACTIVE, 1, &values))?;
-        found(done.rows, "tenant")
+        self.update_tenant(id, Some(active), None).await
+    }
+
+    /// Sets whether a tenant may submit, its trade name, or both; what is `None` stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such tenant.
+    pub async fn update_tenant(
+        &self,
+        id: i64,
+        active: Option<bool>,
+        name: Option<&str>,
+    ) -> Result<(), StoreError> {
+        fits("a tenant name", name.unwrap_or(""), 255)?;
+        retrying!(self, self.update_tenant_once(id, active, name))
+    }
+
+    async fn update_tenant_once(
+        &self,
+        id: i64,
+        active: Option<bool>,
+        name: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let values = [active.map(i64::from).into(), name.into(), id.into()];
+        found(tx.execute(&SET_TENANT, 1, &values).await?.rows, "tenant")?;
+        let subject = Subject::Tenant(id);
+        let detail = format!("active {active:?} name {name:?}");
+        self.attribute(&mut tx, "tenant.changed", subject, &detail)
+            .await?;
+        self.publish(&mut tx, subject).await?;
+        tx.commit().await
     }
 
     /// Sets the state of a terminal. A revoked one stays revoked.
@@ -211,10 +293,42 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is no such terminal, or it is revoked and should come back.
     pub async fn set_terminal_status(&self, id: i64, status: TerminalStatus) -> Result<(), StoreError> {
-        let word = status_word(status);
-        let values = [word.into(), id.into(), word.into()];
-        let done = retrying!(self, self.inner.db.execute(&SET_TERMINAL_STATUS, 1, &values))?;
-        found(done.rows, "terminal")
+        let change = TerminalChange {
+            status: Some(status),
+            ..TerminalChange::default()
+        };
+        self.update_terminal(id, &change).await
+    }
+
+    /// Changes a terminal. A revoked one does not change any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such terminal, or it is revoked and should change.
+    pub async fn update_terminal(&self, id: i64, change: &TerminalChange) -> Result<(), StoreError> {
+        let url = change.callback_url.as_ref().and_then(Option::as_deref);
+        fits("a callback URL", url.unwrap_or(""), 2000)?;
+        retrying!(self, self.update_terminal_once(id, change))
+    }
+
+    async fn update_terminal_once(&self, id: i64, change: &TerminalChange) -> Result<(), StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let status = change.status.map(status_word);
+        let values = [
+            status.into(),
+            i64::from(change.expires_at.is_some()).into(),
+            change.expires_at.flatten().into(),
+            i64::from(change.callback_url.is_some()).into(),
+            change.callback_url.as_ref().and_then(Option::as_deref).into(),
+            id.into(),
+            status.unwrap_or("").into(),
+        ];
+        found(tx.execute(&SET_TERMINAL, 1, &values).await?.rows, "terminal")?;
+        let subject = Subject::Terminal(id);
+        let detail = format!("{change:?}");
+        self.attribute(&mut tx, "terminal.changed", subject, &detail)
+            .await?;
+        self.publish(&mut tx, subject).await?;
+        tx.commit().await
     }
 
     async fn company(&self, code: &str) -> Result<Option<i64>, StoreError> {

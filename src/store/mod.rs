@@ -9,18 +9,24 @@ mod transaction_row;
 mod accept;
 mod audit;
 mod cells;
+mod changes;
 mod decide;
 mod deliveries;
 mod dialect;
 mod directory;
 mod driver;
+mod enrolments;
 mod forwards;
 mod ids;
 mod lease;
+mod logins;
 mod migrate;
 mod money;
 mod pieces;
 mod record;
+mod rotation;
+mod security;
+mod sightings;
 mod submissions;
 mod sweep;
 mod tokens;
@@ -28,12 +34,17 @@ mod transactions;
 mod values;
 
 pub use audit::AuditRow;
+pub use changes::{ActionRow, Actor, Subject};
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
-pub use directory::NewTerminal;
+pub use directory::{NewTerminal, TerminalChange};
+pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
+pub use logins::Known;
+pub use rotation::{Holder, Replaced};
+pub use security::{EventRow, NewEvent};
 pub use submissions::{Accepted, ItemResult, ItemState, NewSubmission, SubmissionView};
 pub use sweep::{AuditGap, Mark};
-pub use tokens::TokenRow;
+pub use tokens::{NewToken, Origin, TokenRow};
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
 use std::{sync::Arc, time::Duration};
@@ -79,6 +90,8 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// To whom changes are put down; the system itself unless [`Store::acting_as`] says otherwise.
+    actor: Option<Arc<Actor>>,
 }
 
 struct Inner {
@@ -131,6 +144,7 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
             rows,
             tries: settings.transaction_tries.max(1),
         }),
+        actor: None,
     })
 }
 

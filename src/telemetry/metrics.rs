@@ -78,6 +78,10 @@ table! {
         "Dead letters in the record.";
     BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", [],
         "1 while nothing is sent to the web application because it failed too often in a row.";
+    SECURITY_EVENTS = Kind::Counter, "tsms_security_events_total", ["kind"],
+        "Uses of tokens, keys and codes that should not happen, by kind.";
+    AUTH_FEED_LOST = Kind::Gauge, "tsms_auth_feed_lost", [],
+        "1 while the ingress cannot read the feed of revocations and asks the record for each token instead.";
     GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
 }
@@ -305,6 +309,16 @@ pub fn dead_letters(count: u64) {
 /// Whether the breaker towards the web application is open.
 pub fn breaker(open: bool) {
     gauge(&BREAKER_OPEN, [], u64::from(open));
+}
+
+/// Something that should not happen to tokens, keys and codes.
+pub fn security_event(kind: &'static str) {
+    count(&SECURITY_EVENTS, [kind.into()], 1);
+}
+
+/// Whether the feed of changes of access cannot be read.
+pub fn auth_feed_lost(lost: bool) {
+    gauge(&AUTH_FEED_LOST, [], u64::from(lost));
 }
 
 /// The queue or the record (`source`) could not be read for its gauges.

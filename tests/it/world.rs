@@ -10,10 +10,11 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::Config,
+    credentials::{Credentials, Wish},
     domain::{
+        keyring::Keyring,
         sale::{ForwardState, ValidationStatus},
         time::Timestamp,
-        token::{self, Kind},
         work::Change,
     },
     fleet::{Fleet, FleetError, Roles},
@@ -31,6 +32,9 @@ use crate::{mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+
+/// What the systems under test key their hashes with.
+pub(crate) const PEPPER: &str = "the pepper of the systems under test";
 
 /// Bearer token between TSMS and the stand-in web application.
 pub(crate) const SINK_TOKEN: &str = "token-of-the-web-application";
@@ -291,6 +295,12 @@ pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) 
 
 /// A config file for a system under test: quick retries, short graces, everything else as shipped.
 pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+    let pepper = format!("[auth]\npepper = \"{PEPPER}\"");
+    let (settings, auth) = if settings.contains("[auth]") {
+        (settings.replace("[auth]", &pepper), String::new())
+    } else {
+        (settings.to_owned(), pepper)
+    };
     format!(
         r#"
 [database]
@@ -320,6 +330,7 @@ format = "text"
 [ops]
 listen = "127.0.0.1:0"
 {settings}
+{auth}
 "#,
         path = sink::BULK_PATH,
     )
@@ -357,17 +368,27 @@ pub(crate) async fn register_till(
         expires_at: None,
     };
     let terminal = store.create_terminal(&new).await.unwrap();
-    let minted = token::mint(Kind::Terminal);
-    let abilities = ["transaction:create", "transaction:read"];
-    store
-        .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
-        .await
-        .unwrap();
+    let token = issue(store, Some(terminal.id), &[]).await.1;
     SimTerminal {
         terminal_id: terminal.id,
         tenant_id,
         serial_number: serial_number.to_owned(),
         customer_code: customer_code.to_owned(),
-        token: minted.plain,
+        token,
     }
+}
+
+/// A token of a terminal or an administrator, by its row id and text.
+pub(crate) async fn issue(store: &Store, terminal_id: Option<i64>, abilities: &[&str]) -> (i64, String) {
+    let wish = Wish {
+        terminal_id,
+        abilities: abilities.iter().map(|word| (*word).to_owned()).collect(),
+        ..Wish::default()
+    };
+    credentials(store).issue(wish).await.unwrap()
+}
+
+/// Makes tokens as the systems under test know them.
+pub(crate) fn credentials(store: &Store) -> Credentials {
+    Credentials::new(store.clone(), Keyring::new([PEPPER]).unwrap(), "live")
 }
