@@ -150,7 +150,9 @@ impl Store {
         let redeemed = self.redeem(&mut tx, registration).await;
         match redeemed {
             Ok(Redeemed::Done(_)) => tx.commit().await?,
-            _ => tx.roll_back().await?,
+            Ok(_) => tx.roll_back().await?,
+            // It ends with the refused statement.
+            Err(_) => drop(tx),
         }
         redeemed
     }

@@ -9,6 +9,7 @@ mod transaction_row;
 mod accept;
 mod audit;
 mod cells;
+mod chains;
 mod changes;
 mod decide;
 mod deliveries;
@@ -17,12 +18,14 @@ mod directory;
 mod driver;
 mod enrolments;
 mod forwards;
+mod group;
 mod ids;
 mod lease;
 mod logins;
 mod migrate;
 mod money;
 mod pieces;
+mod pool;
 mod record;
 mod rotation;
 mod security;
@@ -50,9 +53,12 @@ pub use transactions::{Decision, Existing, TransactionView, Validated};
 use std::{sync::Arc, time::Duration};
 
 use self::{
-    dialect::{Dialect, Texts, open_mysql, open_sqlite},
+    chains::Chains,
+    dialect::{Dialect, Texts},
     driver::{Db, Pools},
+    group::Writer,
     ids::Ids,
+    pool::{open_mysql, open_sqlite},
 };
 use crate::config;
 
@@ -97,6 +103,7 @@ pub struct Store {
 struct Inner {
     db: Db,
     ids: Ids,
+    chains: Chains,
     /// Most rows in one statement, a power of two.
     rows: usize,
     /// Tries of a transaction, the first included.
@@ -129,7 +136,9 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
         let patience = settings.lock_timeout_ms.duration() + ANSWER_MARGIN;
         (Pools::MySql { pool, patience }, Dialect::MySql)
     } else if url.starts_with("sqlite:") {
-        let (writer, readers) = open_sqlite(settings).await?;
+        let (options, readers) = open_sqlite(settings).await?;
+        let patience = settings.acquire_timeout_ms.duration();
+        let writer = Writer::new(options, patience, settings.commit_group);
         (Pools::Sqlite { writer, readers }, Dialect::Sqlite)
     } else {
         return Err(StoreError::Settings(
@@ -141,6 +150,7 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
         inner: Arc::new(Inner {
             db: Db { pools, texts },
             ids: Ids::new(settings),
+            chains: Chains::new(settings.chain_ends),
             rows,
             tries: settings.transaction_tries.max(1),
         }),

@@ -84,7 +84,7 @@ impl Store {
         match Self::count_event(&mut tx, event).await {
             // Another process was the first to see it in this hour.
             Err(StoreError::Exists(_)) => {
-                tx.roll_back().await?;
+                drop(tx);
                 tx = self.inner.db.begin().await?;
                 Self::count_event(&mut tx, event).await?;
             }
