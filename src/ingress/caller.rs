@@ -49,7 +49,7 @@ impl Known {
     }
 
     /// The terminal behind the token, if it is in use at `now`.
-    fn usable_till(&self, now: Timestamp) -> Result<Arc<Till>, Error> {
+    pub(super) fn usable_till(&self, now: Timestamp) -> Result<Arc<Till>, Error> {
         let till = self.till.as_ref().ok_or(Error::TerminalRequired)?;
         if till.tenant.active && till.terminal.usable(now) {
             Ok(Arc::clone(till))
@@ -77,7 +77,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 /// What the token that was sent stands for: one that is good now, in the place where it is used.
 ///
 /// A token that is expired, revoked or retired is answered like one that never was.
-async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known>, Error> {
+pub(super) async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known>, Error> {
     let deadline = Deadline::from_request_parts(parts, app).await?;
     let plain = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
     let trail = Trail::of(parts).ok_or(Error::Internal)?;
@@ -207,6 +207,17 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         admit(parts, app, READ).await.map(Self)
+    }
+}
+
+/// The caller of an endpoint that any good token opens, whatever it may do.
+pub(super) struct Bearer(pub(super) Arc<Known>);
+
+impl FromRequestParts<Arc<App>> for Bearer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        known(parts, app).await.map(Self)
     }
 }
 

@@ -48,8 +48,31 @@ pub(super) enum Error {
     TerminalRequired,
     /// The terminal or its tenant is switched off, revoked or expired.
     TerminalInactive,
-    /// The token may not be used from this address.
+    /// The token, or the admin API, may not be used from this address.
     NetworkRefused,
+    /// A login with a wrong serial number or key: the same answer for every reason.
+    AuthenticationFailed,
+    /// The token that was to be looked at is not good: the same answer for every reason.
+    TokenInvalid,
+    /// The token was replaced, and its successor is in use.
+    TokenReplaced,
+    /// The token is revoked or past its end.
+    TokenEnded,
+    /// The enrolment code is not good for this till: the same answer for every reason.
+    EnrolmentRefused,
+    /// The enrolment code was used.
+    EnrolmentUsed,
+    /// The terminal is revoked, which is for ever.
+    TerminalRevoked,
+    /// Something with that key exists.
+    AlreadyExists {
+        /// What.
+        what: &'static str,
+    },
+    /// A value is too long for the record or of a form that it does not take.
+    Unstorable,
+    /// A parameter of the query is of a wrong form or out of its bounds.
+    InvalidQuery,
     /// Too much work waits.
     Overloaded {
         /// Seconds.
@@ -142,6 +165,18 @@ impl Error {
             Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
             Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
             Error::NetworkRefused => (S::FORBIDDEN, "network_refused", "Network refused"),
+            Error::AuthenticationFailed => {
+                (S::UNAUTHORIZED, "authentication_failed", "Authentication failed")
+            }
+            Error::TokenInvalid => (S::UNAUTHORIZED, "invalid_token", "Invalid token"),
+            Error::TokenReplaced => (S::CONFLICT, "token_replaced", "Token replaced"),
+            Error::TokenEnded => (S::CONFLICT, "token_ended", "Token ended"),
+            Error::EnrolmentRefused => (S::UNAUTHORIZED, "enrolment_refused", "Enrolment refused"),
+            Error::EnrolmentUsed => (S::CONFLICT, "enrolment_used", "Enrolment code used"),
+            Error::TerminalRevoked => (S::CONFLICT, "terminal_revoked", "Terminal revoked"),
+            Error::AlreadyExists { .. } => (S::CONFLICT, "already_exists", "Exists already"),
+            Error::Unstorable => (S::UNPROCESSABLE_ENTITY, "unstorable", "Cannot be stored"),
+            Error::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "Invalid query"),
             Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
             Error::StoreUnavailable { .. } => {
                 (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
@@ -185,6 +220,22 @@ impl Error {
             Error::TerminalRequired => "The token belongs to no terminal.",
             Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
             Error::NetworkRefused => "This may not be used from the address that the request came from.",
+            Error::AuthenticationFailed => {
+                "The serial number and the key are not those of a terminal that is in use."
+            }
+            Error::TokenInvalid => "Invalid or expired token.",
+            Error::TokenReplaced => {
+                "The token has a successor that is in use. Use that one; nobody gets a second one."
+            }
+            Error::TokenEnded => "The token is revoked or past its end. Make a new one.",
+            Error::EnrolmentRefused => {
+                "The enrolment code is not good for this serial number, or not any more."
+            }
+            Error::EnrolmentUsed => "The enrolment code was used. Ask the operator for a new one.",
+            Error::TerminalRevoked => "The terminal is revoked, which is for ever. Register another one.",
+            Error::AlreadyExists { what } => return format!("There is a {what} with that key already."),
+            Error::Unstorable => "A value is too long or of a form that the record does not take.",
+            Error::InvalidQuery => "A parameter of the query is of a wrong form or out of its bounds.",
             Error::Overloaded { .. } => {
                 "Too much work waits. Nothing was kept; send the same request again later."
             }
@@ -270,99 +321,4 @@ impl IntoResponse for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::domain::{
-        checksum::Mismatch,
-        json::{JsonError, Problem},
-    };
-
-    fn json(problem: Problem) -> Error {
-        Error::Json(JsonError { problem, offset: 7 })
-    }
-
-    /// One of each; the match makes the compiler ask for a new one here.
-    fn every_error() -> Vec<Error> {
-        let field = || {
-            vec![FieldError {
-                pointer: "/a".to_owned(),
-                code: "required",
-                message: "is missing".to_owned(),
-            }]
-        };
-        vec![
-            Error::NotFound,
-            Error::MethodNotAllowed,
-            Error::BodyTooLarge { limit: 9 },
-            Error::UnsupportedMediaType,
-            Error::UnsupportedEncoding,
-            Error::BodyLate,
-            Error::BodyBroken,
-            Error::Unauthenticated,
-            Error::AbilityMissing { ability: "a:b" },
-            Error::TerminalRequired,
-            Error::TerminalInactive,
-            Error::NetworkRefused,
-            Error::Overloaded { retry_after: 1 },
-            Error::StoreUnavailable { retry_after: 1 },
-            Error::AnswerLate { retry_after: 1 },
-            json(Problem::Malformed("x")),
-            json(Problem::Duplicate {
-                name: "x".repeat(500),
-            }),
-            json(Problem::TooDeep),
-            json(Problem::TooMany),
-            Error::TooManyTransactions { count: 2, limit: 1 },
-            Error::Fields(field()),
-            Error::Checksum(field()),
-            Error::TerminalMismatch,
-            Error::TenantMismatch,
-            Error::HardwareMismatch(field()),
-            Error::SubmissionConflict {
-                accepted_at: Timestamp::from_micros(0),
-            },
-            Error::Internal,
-        ]
-    }
-
-    #[test]
-    fn codes_are_stable_words_and_used_once() {
-        let mut seen = HashSet::new();
-        for error in every_error() {
-            let (status, code, title) = error.row();
-            assert!(seen.insert(code), "{code} is used twice");
-            assert!(
-                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{code}"
-            );
-            assert!(status.is_client_error() || status.is_server_error());
-            assert!(!title.is_empty());
-            assert!(
-                error.detail().len() < 300,
-                "{code} repeats too much of what was sent"
-            );
-        }
-    }
-
-    #[test]
-    fn whoever_is_told_to_wait_is_told_how_long() {
-        for error in every_error() {
-            let (status, code, _) = error.row();
-            let waits = status == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(error.retry_after().is_some(), waits, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_refused_body_names_at_most_the_bound_of_members() {
-        let mismatches = (0..9).map(|n| Mismatch {
-            pointer: format!("/transactions/{n}/payload_checksum"),
-        });
-        let error = Error::refused(Refusal::Checksum(mismatches.collect()), 3);
-        assert_eq!(error.row().1, "checksum_mismatch");
-        assert_eq!(error.members().len(), 3);
-        assert_eq!(error.members()[2].pointer, "/transactions/2/payload_checksum");
-    }
-}
+mod tests;

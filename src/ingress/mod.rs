@@ -4,6 +4,8 @@
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod admin;
+mod auth;
 mod behind;
 mod body;
 mod caller;
@@ -14,6 +16,7 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod form;
 mod identities;
 mod linger;
 mod listen;
@@ -39,6 +42,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
+    credentials::Credentials,
     domain::{
         json::{Duplicates, Limits},
         keyring::Keyring,
@@ -63,6 +67,7 @@ struct App {
     config: Arc<Config>,
     store: Store,
     keyring: Keyring,
+    credentials: Credentials,
     identities: identities::Identities,
     sightings: Arc<behind::Sightings>,
     events: Arc<security::SecurityLog>,
@@ -85,6 +90,7 @@ impl App {
             max_errors: settings.max_errors,
         };
         Self {
+            credentials: Credentials::new(store.clone(), keyring.clone(), &auth.environment),
             keyring,
             identities: identities::Identities::new(settings, auth.blind_ttl_ms.duration()),
             sightings: Arc::new(behind::Sightings::new(
@@ -101,6 +107,12 @@ impl App {
             store,
             config,
         }
+    }
+
+    /// A maker of tokens whose changes are put down as those of `store` are.
+    fn credentials_for(&self, store: &Store) -> Credentials {
+        let environment = &self.config.auth.environment;
+        Credentials::new(store.clone(), self.keyring.clone(), environment)
     }
 
     /// Back-pressure: come back when about what waits now is done.
@@ -234,6 +246,8 @@ fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
         )
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
+        .merge(auth::routes())
+        .merge(admin::routes())
         .with_state(app)
         .merge(ops::routes(ops));
     frame(routes, limit)

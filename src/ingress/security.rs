@@ -7,9 +7,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::{client_addr::ClientAddr, request_id::RequestId};
+use super::{client_addr::ClientAddr, error::Error, request_id::RequestId};
 use crate::{
     domain::{network, time::Timestamp},
     store::NewEvent,
@@ -33,6 +34,16 @@ pub(super) enum Kind {
     TokenNetwork,
     /// A good token of a terminal or tenant that is switched off.
     TerminalInactive,
+    /// A token was to be refreshed though its successor is in use.
+    RefreshReplaced,
+    /// A wrong serial number or key.
+    LoginFailed,
+    /// A wrong enrolment code, or one for another serial number.
+    EnrolmentFailed,
+    /// An enrolment code a second time.
+    EnrolmentReuse,
+    /// The admin API from outside of `admin.allow`.
+    AdminNetwork,
 }
 
 impl Kind {
@@ -45,6 +56,11 @@ impl Kind {
             Kind::TokenReuse => "token_reuse",
             Kind::TokenNetwork => "token_network",
             Kind::TerminalInactive => "terminal_inactive",
+            Kind::RefreshReplaced => "refresh_replaced",
+            Kind::LoginFailed => "login_failed",
+            Kind::EnrolmentFailed => "enrolment_failed",
+            Kind::EnrolmentReuse => "enrolment_reuse",
+            Kind::AdminNetwork => "admin_network",
         }
     }
 }
@@ -105,6 +121,14 @@ impl Trail {
             address: self.client.to_string(),
             request_id: self.request_id.to_string(),
         }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Trail {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Self::of(parts).ok_or(Error::Internal)
     }
 }
 
@@ -217,7 +241,7 @@ mod tests {
         let log = SecurityLog::new(4);
         for number in 0..1000_u32 {
             let trail = trail(&std::net::Ipv4Addr::from(number).to_string());
-            log.saw(Kind::TokenUnknown, trail.address(), &trail);
+            log.saw(Kind::LoginFailed, trail.address(), &trail);
         }
         let events = log.take();
         assert_eq!(events.len(), 5);

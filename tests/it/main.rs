@@ -15,6 +15,8 @@ mod mariadb;
 #[path = "../support/servers.rs"]
 mod servers;
 
+mod access;
+mod administration;
 mod bodies;
 mod callbacks;
 mod faults;

@@ -51,6 +51,7 @@ pub(crate) struct World {
     /// `http://127.0.0.1:port` of the ingress.
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) sink: SinkHandle,
@@ -93,7 +94,7 @@ impl World {
         store.migrate().await.unwrap();
         let queue = queue::open(&config.queue).await.unwrap();
         let tills = register(&store).await;
-        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles)
+        let fleet = Fleet::start(config.clone(), store.clone(), queue.clone(), roles)
             .await
             .unwrap();
         let base = format!("http://{}", fleet.ingress.unwrap());
@@ -102,6 +103,7 @@ impl World {
         Self {
             base,
             http: reqwest::Client::new(),
+            config,
             store,
             queue,
             sink,

@@ -13,7 +13,7 @@ use tsms::{
 
 use crate::{base::Base, fixtures::after};
 
-async fn tenant(store: &Store, code: &str) -> Tenant {
+pub(crate) async fn tenant(store: &Store, code: &str) -> Tenant {
     let company = store.ensure_company("ACME", "Acme Foods").await.unwrap();
     store
         .create_tenant(company, code, "Café Ñandú", "Asia/Manila")
@@ -21,7 +21,7 @@ async fn tenant(store: &Store, code: &str) -> Tenant {
         .unwrap()
 }
 
-async fn terminal(store: &Store, tenant_id: i64, serial: &str) -> Terminal {
+pub(crate) async fn terminal(store: &Store, tenant_id: i64, serial: &str) -> Terminal {
     let new = NewTerminal {
         tenant_id,
         serial_number: serial.into(),

@@ -16,6 +16,7 @@ mod base;
 mod fixtures;
 
 mod accepting;
+mod access;
 mod auditing;
 mod deciding;
 mod directory;
@@ -103,6 +104,14 @@ on_both! {
         codes_are_unique_and_parents_must_exist,
         lists_come_in_pages,
         what_is_revoked_stays_revoked;
+    access:
+        a_token_has_one_successor,
+        a_successor_lives_as_long_as_its_predecessor_was_to,
+        what_is_revoked_takes_its_unused_successor_along,
+        the_feed_has_every_change_and_no_gap,
+        every_change_names_who_made_it,
+        events_are_counted_by_the_hour,
+        sightings_never_go_back;
     sweeping:
         a_mark_never_moves_back,
         a_scan_tells_which_submissions_are_unfinished,

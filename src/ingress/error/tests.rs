@@ -1,0 +1,104 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::domain::{
+    checksum::Mismatch,
+    json::{JsonError, Problem},
+};
+
+fn json(problem: Problem) -> Error {
+    Error::Json(JsonError { problem, offset: 7 })
+}
+
+/// One of each; the match makes the compiler ask for a new one here.
+fn every_error() -> Vec<Error> {
+    let field = || {
+        vec![FieldError {
+            pointer: "/a".to_owned(),
+            code: "required",
+            message: "is missing".to_owned(),
+        }]
+    };
+    vec![
+        Error::NotFound,
+        Error::MethodNotAllowed,
+        Error::BodyTooLarge { limit: 9 },
+        Error::UnsupportedMediaType,
+        Error::UnsupportedEncoding,
+        Error::BodyLate,
+        Error::BodyBroken,
+        Error::Unauthenticated,
+        Error::AbilityMissing { ability: "a:b" },
+        Error::TerminalRequired,
+        Error::TerminalInactive,
+        Error::NetworkRefused,
+        Error::AuthenticationFailed,
+        Error::TokenInvalid,
+        Error::TokenReplaced,
+        Error::TokenEnded,
+        Error::EnrolmentRefused,
+        Error::EnrolmentUsed,
+        Error::TerminalRevoked,
+        Error::AlreadyExists { what: "tenant" },
+        Error::Unstorable,
+        Error::InvalidQuery,
+        Error::Overloaded { retry_after: 1 },
+        Error::StoreUnavailable { retry_after: 1 },
+        Error::AnswerLate { retry_after: 1 },
+        json(Problem::Malformed("x")),
+        json(Problem::Duplicate {
+            name: "x".repeat(500),
+        }),
+        json(Problem::TooDeep),
+        json(Problem::TooMany),
+        Error::TooManyTransactions { count: 2, limit: 1 },
+        Error::Fields(field()),
+        Error::Checksum(field()),
+        Error::TerminalMismatch,
+        Error::TenantMismatch,
+        Error::HardwareMismatch(field()),
+        Error::SubmissionConflict {
+            accepted_at: Timestamp::from_micros(0),
+        },
+        Error::Internal,
+    ]
+}
+
+#[test]
+fn codes_are_stable_words_and_used_once() {
+    let mut seen = HashSet::new();
+    for error in every_error() {
+        let (status, code, title) = error.row();
+        assert!(seen.insert(code), "{code} is used twice");
+        assert!(
+            code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{code}"
+        );
+        assert!(status.is_client_error() || status.is_server_error());
+        assert!(!title.is_empty());
+        assert!(
+            error.detail().len() < 300,
+            "{code} repeats too much of what was sent"
+        );
+    }
+}
+
+#[test]
+fn whoever_is_told_to_wait_is_told_how_long() {
+    for error in every_error() {
+        let (status, code, _) = error.row();
+        let waits = status == StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(error.retry_after().is_some(), waits, "{code}");
+    }
+}
+
+#[test]
+fn a_refused_body_names_at_most_the_bound_of_members() {
+    let mismatches = (0..9).map(|n| Mismatch {
+        pointer: format!("/transactions/{n}/payload_checksum"),
+    });
+    let error = Error::refused(Refusal::Checksum(mismatches.collect()), 3);
+    assert_eq!(error.row().1, "checksum_mismatch");
+    assert_eq!(error.members().len(), 3);
+    assert_eq!(error.members()[2].pointer, "/transactions/2/payload_checksum");
+}
