@@ -250,7 +250,11 @@ async fn a_wrong_key_and_an_unknown_serial_are_one_answer(world: World) {
     let wrong = without_id(&world.log_in(&serial, "a wrong key").await);
     assert_eq!(wrong.0, 401);
     assert_eq!(wrong.1["code"], "authentication_failed");
-    for (serial, key) in [("SN-NOBODY", key.as_str()), (other, key.as_str()), (&serial, "")] {
+    for (serial, key) in [
+        ("SN-NOBODY", key.as_str()),
+        (other.as_str(), key.as_str()),
+        (serial.as_str(), ""),
+    ] {
         assert_eq!(without_id(&world.log_in(serial, key).await), wrong, "{serial}");
     }
     let answer = world.log_in(&serial, &key).await;

@@ -93,17 +93,7 @@ async fn a_shop_is_let_in_and_shut_out(world: World) {
         409,
         "terminal_revoked",
     );
-    let actions = world
-        .call("GET", "/api/v1/admin/actions", &admin, Value::Null)
-        .await
-        .json();
-    let own: Vec<&str> = actions["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|action| action["actor"] == format!("token:{admin_id}"))
-        .map(|action| action["action"].as_str().unwrap())
-        .collect();
+    let own = actions_of(&world, admin_id, &admin).await;
     assert_eq!(
         own,
         [
@@ -119,6 +109,16 @@ async fn a_shop_is_let_in_and_shut_out(world: World) {
         ]
     );
     world.stop().await;
+}
+
+/// What was done by a token, in order.
+async fn actions_of(world: &World, token_id: i64, admin: &str) -> Vec<String> {
+    let path = "/api/v1/admin/actions";
+    let actions = world.call("GET", path, admin, Value::Null).await.json();
+    let own = actions["items"].as_array().unwrap().iter();
+    own.filter(|action| action["actor"] == format!("token:{token_id}"))
+        .map(|action| action["action"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn each_area_has_its_ability(world: World) {

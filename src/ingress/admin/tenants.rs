@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, patch},
-};
+use axum::{Json, Router, extract::State, routing::get};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +19,7 @@ use crate::{
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/admin/tenants", get(list).post(create))
-        .route("/api/v1/admin/tenants/{id}", get(show).merge(patch(change)))
+        .route("/api/v1/admin/tenants/{id}", get(show).patch(change))
 }
 
 /// A tenant.

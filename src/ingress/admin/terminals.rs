@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::State,
-    routing::{get, patch, post},
+    routing::{get, post},
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ const LONGEST_ENROLMENT: u32 = 366 * 24 * 3600;
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/admin/terminals", get(list).post(create))
-        .route("/api/v1/admin/terminals/{id}", get(show).merge(patch(change)))
+        .route("/api/v1/admin/terminals/{id}", get(show).patch(change))
         .route("/api/v1/admin/terminals/{id}/key", post(set_key))
         .route("/api/v1/admin/enrolments", post(enrol))
 }
@@ -228,12 +228,12 @@ async fn set_key(
         let terminal = one(&admin.store, id).await?;
         let credentials = app.credentials_for(&admin.store);
         let api_key = credentials.set_key(&terminal, key.api_key).await?;
-        Ok(Key {
+        Ok::<_, StoreError>(Key {
             serial_number: terminal.serial_number,
             api_key,
         })
     };
-    let key = set.await.map_err(|error: StoreError| refused(&app, &error))?;
+    let key = set.await.map_err(|error| refused(&app, &error))?;
     Ok(Json(key))
 }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use http::HeaderValue;
 
 use super::*;
