@@ -1,14 +1,12 @@
 //! The life of a token: enrolment, login, refresh, reuse, revocation, on both tiers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 use tsms::{
-    config::Millis,
     credentials::Wish,
     domain::{checksum::Version, directory::TerminalStatus, time::Timestamp},
-    fleet::{Fleet, Roles},
     standin::sim::SimTerminal,
     store,
 };
@@ -17,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     bodies::sale,
     on_both_tiers,
-    world::{Answer, DEADLINE, Tier, World, credentials, issue},
+    world::{Answer, DEADLINE, World, credentials, issue},
 };
 
 on_both_tiers!(
@@ -32,10 +30,6 @@ on_both_tiers!(
     plain_hashes_of_the_first_version_go_on_working,
 );
 
-/// Answers about tokens come from the feed of changes here, never from a short memory.
-const LONG_MEMORY: &str =
-    "[auth]\nrotation_overlap_ms = 1\nblind_ttl_ms = 3600000\nwatch_patience_ms = 3600000";
-
 impl World {
     pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Value) -> Answer {
         let method = method.parse().unwrap();
@@ -49,11 +43,11 @@ impl World {
         Answer::of(request).await
     }
 
-    async fn me(&self, token: &str) -> Answer {
+    pub(crate) async fn me(&self, token: &str) -> Answer {
         self.call("GET", "/api/v1/auth/me", token, Value::Null).await
     }
 
-    async fn refresh(&self, token: &str) -> Answer {
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
         self.call("POST", "/api/v1/auth/refresh", token, Value::Null)
             .await
     }
@@ -99,7 +93,7 @@ impl World {
 }
 
 /// The token in the answer to a request for one.
-fn granted(answer: &Answer) -> String {
+pub(crate) fn granted(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["data"]["access_token"].as_str().unwrap().to_owned()
 }
@@ -369,63 +363,4 @@ async fn plain_hashes_of_the_first_version_go_on_working(world: World) {
     assert_ne!(world.store.token(id).await.unwrap().hash_key, new.hashed.key);
     assert_eq!(world.me(&token).await.status, 200);
     world.stop().await;
-}
-
-/// Two ingress processes; what one is told to forget, the other forgets too.
-async fn revocation(tier: Tier) {
-    let world = World::start_with(tier, LONG_MEMORY).await;
-    let ingress = Roles {
-        ingress: true,
-        ..Roles::default()
-    };
-    let other_store = store::open(&world.config.database).await.unwrap();
-    let mut config = (*world.config).clone();
-    config.ingress.identity_ttl_ms = Millis::new(3_600_000);
-    let other = Fleet::start(Arc::new(config), other_store, world.queue.clone(), &ingress)
-        .await
-        .unwrap();
-    let base = format!("http://{}", other.ingress.unwrap());
-    let stop = other.stopper();
-    let running = tokio::spawn(other.run());
-
-    let terminal = Some(world.till().terminal_id);
-    let (id, token) = issue(&world.store, terminal, &[]).await;
-    for base in [&world.base, &base] {
-        world.until_at(base, &token, 200).await;
-    }
-    world.store.revoke_token(id, Timestamp::now()).await.unwrap();
-    for base in [&world.base, &base] {
-        world.until_at(base, &token, 401).await;
-    }
-
-    // A replaced token that comes back after its overlap (a millisecond here) ends its family everywhere.
-    let (family, old) = issue(&world.store, terminal, &[]).await;
-    world.until_at(&base, &old, 200).await;
-    let new = granted(&world.refresh(&old).await);
-    assert_eq!(world.me(&new).await.status, 200);
-    world.until_at(&base, &new, 200).await;
-    world.until(&old, 401).await;
-    for base in [&world.base, &base] {
-        world.until_at(base, &new, 401).await;
-    }
-    let events = world.store.list_events(None, 100).await.unwrap();
-    let reuse = events.iter().find(|event| event.kind == "token_reuse").unwrap();
-    assert_eq!(
-        (reuse.subject.clone(), reuse.count),
-        (format!("family:{family}"), 1)
-    );
-    assert_eq!(reuse.address, "127.0.0.1");
-    stop.cancel();
-    running.await.unwrap().unwrap();
-    world.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_ingress_hears_of_a_revocation_embedded() {
-    revocation(Tier::Embedded).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_ingress_hears_of_a_revocation_fleet() {
-    revocation(Tier::Fleet).await;
 }

@@ -25,6 +25,7 @@ mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod revocation;
 mod sight;
 mod webapp;
 mod world;

@@ -55,11 +55,6 @@ impl Family {
             .filter(|token| token.secret == held.secret)
     }
 
-    fn good(&self, held: Held) -> bool {
-        self.find(held)
-            .is_some_and(|token| token.life.standing(self.now) == Standing::Good)
-    }
-
     /// A request with a token; says whether it is served.
     fn present(&mut self, held: Held) -> bool {
         let Some(token) = self.find(held) else {
@@ -246,22 +241,24 @@ fn a_lost_answer_never_locks_a_till_out() {
     assert!(seen > 1000);
 }
 
+/// Beside those whose overlap runs out, there is the token in use and its successor that nobody used.
 #[test]
-fn a_family_has_two_good_tokens_at_most() {
+fn once_the_overlaps_are_over_a_family_has_two_good_tokens_at_most() {
     explore(&World::new(), &mut Vec::new(), &mut |world, history| {
+        let later = world.family.now.plus(OVERLAP);
         let tokens = &world.family.tokens;
         let good = tokens
             .iter()
-            .filter(|token| token.life.standing(world.family.now) == Standing::Good);
+            .filter(|token| token.life.standing(later) == Standing::Good);
         assert!(good.count() <= 2, "{history:?}: {world:?}");
     });
 }
 
-/// Till and thief never both go on with tokens of their own: once both have acted and the overlaps are
-/// over, one of them is out, or both. A mere copy of the token in use is not seen by any server.
+/// Till and thief never both go on with tokens of their own: once both have used theirs and the
+/// overlaps are over, the family is revoked. A mere copy of the token in use is not seen by any server.
 #[test]
 fn a_thief_with_a_token_of_his_own_is_found_out() {
-    let (mut found_out, mut shut_out) = (0_u32, 0_u32);
+    let mut found_out = 0_u32;
     explore(&World::new(), &mut Vec::new(), &mut |world, history| {
         let mut world = world.clone();
         for _ in 0..2 {
@@ -269,18 +266,12 @@ fn a_thief_with_a_token_of_his_own_is_found_out() {
             world.step(Step::ThiefUses);
             world.step(Step::OverlapPasses);
         }
-        let Some(stolen) = world.stolen.filter(|stolen| *stolen != world.token) else {
-            return;
-        };
-        let both = world.family.good(stolen) && world.family.good(world.token);
-        assert!(!both, "{history:?}: {world:?}");
-        if world.family.revoked() {
+        if world.stolen.is_some_and(|stolen| stolen != world.token) {
+            assert!(world.family.revoked(), "{history:?}: {world:?}");
             found_out += 1;
-        } else {
-            shut_out += 1;
         }
     });
-    assert!(found_out > 1000 && shut_out > 0, "{found_out} {shut_out}");
+    assert!(found_out > 1000, "{found_out}");
 }
 
 #[test]
