@@ -76,6 +76,8 @@ pub struct Config {
     pub auth: Auth,
     /// The admin API.
     pub admin: Admin,
+    /// Signs of life of terminals.
+    pub heartbeat: Heartbeat,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
     pub ops: Ops,
     /// Pools, by stage name.
@@ -186,6 +188,10 @@ pub struct Ingress {
     pub enqueue_queue: usize,
     /// Largest body copied into a job; a larger one is loaded by the worker.
     pub job_body_bytes: usize,
+    /// Voids and refunds under way at the same time; beyond it 503.
+    pub reversal_slots: usize,
+    /// Most refunds of one sale.
+    pub max_refunds: usize,
     /// How long a token's identity is trusted before it is looked up again.
     pub identity_ttl_ms: Millis,
     /// Most identities kept in memory, unknown tokens included.
@@ -194,6 +200,18 @@ pub struct Ingress {
     pub retry_after_min_s: u64,
     /// Longest `Retry-After`, in seconds.
     pub retry_after_max_s: u64,
+}
+
+/// `[heartbeat]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// What a terminal is told: when its next heartbeat is due.
+    pub interval_ms: Millis,
+    /// Pause between two writes of the heartbeats that came meanwhile.
+    pub flush_ms: Millis,
+    /// Most terminals whose heartbeat waits to be written.
+    pub capacity: usize,
 }
 
 /// `[ops]`
