@@ -6,6 +6,7 @@
 mod auth;
 mod checks;
 mod layers;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
+pub use limits::{Gate, GateMode, Limits, Policy};
 
 use crate::{domain::rules::RuleSet, stage::Stage};
 
@@ -78,6 +80,10 @@ pub struct Config {
     pub admin: Admin,
     /// Signs of life of terminals.
     pub heartbeat: Heartbeat,
+    /// Rate limits.
+    pub limits: Limits,
+    /// Back-pressure.
+    pub gate: Gate,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
     pub ops: Ops,
     /// Pools, by stage name.
@@ -148,6 +154,9 @@ pub struct Queue {
     pub push_batch: usize,
     /// Most jobs acknowledged in one pipeline.
     pub ack_batch: usize,
+    /// Jobs of one tenant that a process puts in the first lane of a queue in a second; more go in the
+    /// second lane, which yields to the first.
+    pub tenant_burst: u32,
     /// Most jobs the in-memory queue holds a stage; more are refused and left to the sweeper.
     pub memory_capacity: usize,
 }
@@ -178,6 +187,8 @@ pub struct Ingress {
     pub request_timeout_ms: Millis,
     /// Most submissions that wait for a commit; beyond it 503.
     pub commit_queue: usize,
+    /// Most of these that one tenant may have, in percent; beyond it 429.
+    pub commit_tenant_percent: u8,
     /// Most submissions in one commit.
     pub commit_rows: usize,
     /// Bytes of bodies at which a commit takes no further submission.

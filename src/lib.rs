@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod domain;
 pub mod fleet;
 pub mod ingress;
+pub mod limits;
 pub mod outcome;
 pub mod queue;
 pub mod runner;

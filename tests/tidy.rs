@@ -27,18 +27,19 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("sqlx", &["src/store/", "src/bench/database.rs"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),
-    ("redis", &["src/queue/"]),
+    ("redis", &["src/queue/", "src/limits/"]),
     ("clap", &["src/cli/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),
 ];
 
 /// A folder or file, and the only modules of this crate that it may use.
-const MODULES: [(&str, &[&str]); 6] = [
+const MODULES: [(&str, &[&str]); 7] = [
     ("src/domain/", &["domain"]),
     ("src/stage.rs", &[]),
     ("src/outcome.rs", &["queue", "stage"]),
     ("src/store/", &["config", "domain", "store"]),
     ("src/queue/", &["config", "domain", "outcome", "queue", "stage"]),
+    ("src/limits/", &["config", "limits", "telemetry"]),
     (
         "workers/",
         &[

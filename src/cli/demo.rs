@@ -32,6 +32,8 @@ const TENANTS: u16 = 3;
 const TERMINALS_PER_TENANT: u16 = 2;
 /// Submissions until the demo stops posting, so that neither ledger outgrows memory.
 const SUBMISSIONS: u64 = 400_000;
+/// A rate limit, in requests a minute, that no demo reaches.
+const UNREACHED: u32 = 1_000_000_000;
 /// Every so often the live line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 /// At the end of `--for`, how long what was accepted may take to arrive.
@@ -77,6 +79,9 @@ impl Demo {
         let sink_stop = CancellationToken::new();
         let (sink, sink_address, _) =
             sink_command::start(config.fleet.demo_sink_listen, options, sink_stop.clone()).await?;
+        // Few tills play many: the limits of one would stop them.
+        config.limits.terminal.quota = UNREACHED;
+        config.limits.tenant.quota = UNREACHED;
         config.forwarding.enabled = true;
         config.forwarding.endpoint = format!("http://{sink_address}{BULK_PATH}");
         config.forwarding.token = Secret::new(token);

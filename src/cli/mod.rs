@@ -8,6 +8,7 @@ mod demo;
 mod directory;
 mod enrolment;
 mod fail;
+mod limits;
 mod print;
 mod queue;
 mod roles;
@@ -69,6 +70,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Checksum(checksum::ChecksumCommand),
@@ -103,6 +106,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Terminal(command) => directory::terminal(&setup, command).await,
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
+        Command::Limits(command) => limits::run(&setup, command).await,
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Sink(args) => sink::run(&setup, args).await,

@@ -50,6 +50,8 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     record(config, &mut found);
     queues(config, &mut found);
     ingress(config, &mut found);
+    found.0.extend(config.limits.contradictions());
+    found.0.extend(config.gate.contradictions());
     stages(config, &mut found);
     outside(config, &mut found);
     rules(config, &mut found);
@@ -190,6 +192,12 @@ fn ingress(config: &Config, found: &mut Found) {
     });
     found.when(ingress.commit_rows > ingress.commit_queue, || {
         "ingress.commit_rows is above ingress.commit_queue: a commit could never be full".to_owned()
+    });
+    found.when(ingress.commit_tenant_percent > 100, || {
+        format!(
+            "ingress.commit_tenant_percent ({}) is above 100",
+            ingress.commit_tenant_percent
+        )
     });
     found.when(ingress.retry_after_min_s > ingress.retry_after_max_s, || {
         "ingress.retry_after_min_s is above ingress.retry_after_max_s".to_owned()

@@ -11,6 +11,7 @@ pub mod json;
 pub mod keyring;
 pub mod money;
 pub mod network;
+pub mod orders;
 pub mod payload;
 pub mod reversal;
 pub mod rotation;

@@ -10,6 +10,7 @@ use super::{
     deadline::Deadline,
     error::Error,
     identities::Known,
+    quota,
     security::{Kind, Trail, Who},
 };
 use crate::{
@@ -186,7 +187,9 @@ async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Resu
         let who = Who::Terminal(till.terminal.id);
         app.events.saw(Kind::TerminalInactive, who, &trail);
     }
-    admitted
+    let till = admitted?;
+    quota::till(app, &till, &parts.extensions).await?;
+    Ok(till)
 }
 
 /// The caller of an endpoint that takes sales.
@@ -196,7 +199,11 @@ impl FromRequestParts<Arc<App>> for Submitter {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        admit(parts, app, CREATE).await.map(Self)
+        let till = admit(parts, app, CREATE).await?;
+        match app.gate.refuses() {
+            Some(wait) => Err(app.gate_closed(wait)),
+            None => Ok(Self(till)),
+        }
     }
 }
 

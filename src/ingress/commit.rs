@@ -21,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::enqueue;
+use super::{
+    enqueue,
+    seats::{Seat, Seats},
+};
 use crate::{
     config,
     domain::{checksum::Digest, time::Timestamp, work},
@@ -53,9 +56,14 @@ pub(super) enum Kept {
     Conflict { accepted_at: Timestamp },
 }
 
-/// Too many wait, or the ingress is stopping. Nothing was kept.
+/// Nothing was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) enum Full {
+    /// Too many wait, or the ingress is stopping.
+    Everybody,
+    /// Too many of this tenant wait; others are still taken.
+    Tenant,
+}
 
 /// The commit failed; whether something was kept is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +74,15 @@ struct Waiting {
     /// Held until the commit is over: the body is in memory as long.
     share: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<Kept, Failed>>,
+    /// Given up when a writer takes it.
+    _seat: Seat,
 }
 
 /// The way into the next commit.
 #[derive(Clone)]
 pub(super) struct Committer {
     sender: mpsc::Sender<Waiting>,
+    seats: Arc<Seats>,
     pace: Arc<Pace>,
 }
 
@@ -94,9 +105,14 @@ impl Committer {
         share: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<Kept, Failed>>, Full> {
         let (answer, receiver) = oneshot::channel();
-        self.sender
-            .try_send(Waiting { draft, share, answer })
-            .map_err(|_| Full)?;
+        let seat = Seats::take(&self.seats, draft.tenant_id).ok_or(Full::Tenant)?;
+        let waiting = Waiting {
+            draft,
+            share,
+            answer,
+            _seat: seat,
+        };
+        self.sender.try_send(waiting).map_err(|_| Full::Everybody)?;
         Ok(receiver)
     }
 }
@@ -204,7 +220,8 @@ where
     }
     let most = settings.enqueue_queue.max(1);
     tasks.spawn(async move { enqueue::run(sets, most, push).await });
-    (Committer { sender, pace }, Pipeline { closing, tasks })
+    let seats = Arc::new(Seats::new(settings));
+    (Committer { sender, seats, pace }, Pipeline { closing, tasks })
 }
 
 /// One commit at a time, one after the other.
@@ -267,7 +284,10 @@ impl Writer {
         let started = Instant::now();
         let mut drafts = Vec::with_capacity(set.len());
         let mut answers = Vec::with_capacity(set.len());
-        for Waiting { draft, share, answer } in set {
+        for Waiting {
+            draft, share, answer, ..
+        } in set
+        {
             drafts.push(draft);
             answers.push((answer, share));
         }

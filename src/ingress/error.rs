@@ -74,6 +74,23 @@ pub(super) enum Error {
     Unstorable,
     /// A parameter of the query is of a wrong form or out of its bounds.
     InvalidQuery,
+    /// An operator keeps the caller out for a while.
+    Blocked {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// More requests than a limit lets in.
+    RateLimited {
+        /// Which limit.
+        limit: &'static str,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The tenant has its share of the work that waits.
+    TenantBusy {
+        /// Seconds.
+        retry_after: u64,
+    },
     /// Too much work waits.
     Overloaded {
         /// Seconds.
@@ -209,6 +226,9 @@ impl Error {
             Error::AlreadyExists { .. } => (S::CONFLICT, "already_exists", "Exists already"),
             Error::Unstorable => (S::UNPROCESSABLE_ENTITY, "unstorable", "Cannot be stored"),
             Error::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "Invalid query"),
+            Error::Blocked { .. } => (S::TOO_MANY_REQUESTS, "blocked", "Blocked"),
+            Error::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Error::TenantBusy { .. } => (S::TOO_MANY_REQUESTS, "tenant_busy", "Tenant busy"),
             Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
             Error::StoreUnavailable { .. } => {
                 (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
@@ -281,6 +301,19 @@ impl Error {
             Error::AlreadyExists { what } => return format!("There is a {what} with that key already."),
             Error::Unstorable => "A value is too long or of a form that the record does not take.",
             Error::InvalidQuery => "A parameter of the query is of a wrong form or out of its bounds.",
+            Error::Blocked { .. } => {
+                "An operator keeps this terminal, tenant or address out for now. Nothing was kept; keep the \
+                 request, call the mall, and send it again later."
+            }
+            Error::RateLimited { limit, .. } => {
+                return format!(
+                    "The limit {limit:?} is used up. Nothing was kept; send the same request again later."
+                );
+            }
+            Error::TenantBusy { .. } => {
+                "The tenant has its share of the work that waits. Nothing was kept; send the same request \
+                 again later."
+            }
             Error::Overloaded { .. } => {
                 "Too much work waits. Nothing was kept; send the same request again later."
             }
@@ -370,7 +403,10 @@ impl Error {
     /// Seconds after which the same request may succeed, where waiting helps.
     pub(super) const fn retry_after(&self) -> Option<u64> {
         match self {
-            Error::Overloaded { retry_after }
+            Error::Blocked { retry_after }
+            | Error::RateLimited { retry_after, .. }
+            | Error::TenantBusy { retry_after }
+            | Error::Overloaded { retry_after }
             | Error::StoreUnavailable { retry_after }
             | Error::AnswerLate { retry_after }
             | Error::TransactionUndecided { retry_after } => Some(*retry_after),

@@ -1,8 +1,9 @@
 //! The thin HTTP ingress: authenticate, read, commit, answer 202. Nothing slower belongs here.
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
-//! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
+//! `body` (headers) → `caller` (token) → `quota` (rate limits) → `gate` (back-pressure) → `body`
+//! (bytes) → `submit` (content, owner) → `commit` → `enqueue`. A void or refund goes by `reverse` and
+//! `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod admin;
 mod auth;
@@ -17,20 +18,26 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod form;
+mod gate;
 mod heartbeat;
 mod identities;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
+mod orders;
 mod pass_on;
 mod problem;
+mod quota;
+mod refusals;
 mod request_id;
 mod retry_after;
 mod reverse;
+mod seats;
 mod security;
 mod status;
 mod submit;
+mod upkeep;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -51,6 +58,7 @@ use crate::{
         keyring::Keyring,
         payload::Bounds,
     },
+    limits::Limiter,
     queue::Queue,
     store::{Store, StoreError},
 };
@@ -74,6 +82,10 @@ struct App {
     identities: identities::Identities,
     sightings: Arc<behind::Sightings>,
     events: Arc<security::SecurityLog>,
+    limiter: Limiter,
+    orders: Arc<orders::Orders>,
+    refusals: Arc<refusals::Refusals>,
+    gate: Arc<gate::Gate>,
     committer: commit::Committer,
     pass_on: pass_on::PassOn,
     beats: heartbeat::Beats,
@@ -90,6 +102,7 @@ impl App {
         keyring: Keyring,
         store: Store,
         queue: &Queue,
+        limiter: Limiter,
         committer: commit::Committer,
     ) -> Self {
         let (settings, auth) = (&config.ingress, &config.auth);
@@ -111,6 +124,10 @@ impl App {
                 auth.sighting_ms.duration(),
             )),
             events: Arc::new(security::SecurityLog::new(auth.event_capacity)),
+            limiter,
+            orders: Arc::default(),
+            refusals: Arc::default(),
+            gate: Arc::new(gate::Gate::new(&config.gate)),
             committer,
             pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
             beats: heartbeat::Beats::new(&config.heartbeat),
@@ -134,6 +151,20 @@ impl App {
     /// Back-pressure: come back when about what waits now is done.
     fn overloaded(&self) -> Error {
         Error::Overloaded {
+            retry_after: self.retry_after.about(self.committer.ahead()),
+        }
+    }
+
+    /// A closed gate: come back when about what waits now is done.
+    fn gate_closed(&self, wait: Duration) -> Error {
+        Error::Overloaded {
+            retry_after: self.retry_after.about(wait),
+        }
+    }
+
+    /// Back-pressure on one tenant.
+    fn tenant_busy(&self) -> Error {
+        Error::TenantBusy {
             retry_after: self.retry_after.about(self.committer.ahead()),
         }
     }
@@ -172,16 +203,49 @@ pub async fn serve(
     queue: Queue,
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
+    // Requests under way are counted to the last, so these tasks outlive `stop`.
+    let tasks_stop = CancellationToken::new();
+    let _tasks_end = tasks_stop.clone().drop_guard();
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
     let keyring = config
         .keyring()
         .map_err(|error| IngressError(error.to_string()))?;
     warn_of_lost_peppers(&keyring, &store).await;
-    let app = App::new(Arc::clone(&config), keyring, store.clone(), &queue, committer);
-    let app = Arc::new(app);
+    let limiter = Limiter::start(&config.limits, &config.queue, &tasks_stop)
+        .map_err(|error| IngressError(error.to_string()))?;
+    let app = Arc::new(App::new(
+        Arc::clone(&config),
+        keyring,
+        store.clone(),
+        &queue,
+        limiter,
+        committer.clone(),
+    ));
     let beats = app.beats.clone();
-    let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
+    let ops = ops::Ops::new(
+        &config,
+        store.clone(),
+        queue.clone(),
+        stop.clone(),
+        ops::Needs::Record,
+    );
     let attendants = attend(&app, &config);
+    let upkeep = upkeep::Upkeep {
+        store: store.clone(),
+        limiter: app.limiter.clone(),
+        orders: Arc::clone(&app.orders),
+        refusals: Arc::clone(&app.refusals),
+        settings: config.limits,
+    };
+    let upkeep = tokio::spawn(upkeep.run(tasks_stop.clone()));
+    let gate = gate::watch(
+        Arc::clone(&app.gate),
+        queue,
+        committer,
+        config.gate,
+        tasks_stop.clone(),
+    );
+    tokio::spawn(gate);
     let router = router(app, ops);
     let drain = config.fleet.drain_ms.duration();
     let bounds = listen::Bounds {
@@ -193,11 +257,15 @@ pub async fn serve(
         served = listen::serve(listener, router, bounds, stop) => served,
         () = beats.clone().write_behind(store.clone(), config.heartbeat.flush_ms.duration()) => Ok(()),
     };
+    tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
     attendants.leave().await;
     let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
     if written.is_err() {
         tracing::warn!("stopped before the last heartbeats were written");
+    }
+    if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {
+        tracing::debug!("the last refusals are not in the record");
     }
     served
 }

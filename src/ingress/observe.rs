@@ -16,7 +16,7 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
-use super::{deadline::Deadline, error::Error, ops, problem, request_id, request_id::RequestId};
+use super::{deadline::Deadline, error::Error, ops, problem, quota, request_id, request_id::RequestId};
 use crate::telemetry::metrics;
 
 const NOSNIFF: (HeaderName, HeaderValue) = (
@@ -41,6 +41,8 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
     );
     request.extensions_mut().insert(request_id.clone());
     request.extensions_mut().insert(Deadline::after(limit));
+    let counted = quota::Slot::default();
+    request.extensions_mut().insert(counted.clone());
 
     let answer = AssertUnwindSafe(next.run(request))
         .catch_unwind()
@@ -51,6 +53,7 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
     if let Some(error) = &error {
         response = problem::render(error, &request_id);
     }
+    counted.write(response.headers_mut());
     finish(response.headers_mut(), &request_id);
 
     let took = started.elapsed();

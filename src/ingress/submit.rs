@@ -16,7 +16,7 @@ use super::{
     App,
     body::{JsonForm, RawBody},
     caller::{Submitter, Till},
-    commit::{Draft, Kept},
+    commit::{Draft, Full, Kept},
     deadline::Deadline,
     error::Error,
     request_id::RequestId,
@@ -46,7 +46,10 @@ pub(super) async fn submit(
     let answer = app
         .committer
         .submit(draft, body.share)
-        .map_err(|_| app.overloaded())?;
+        .map_err(|full| match full {
+            Full::Everybody => app.overloaded(),
+            Full::Tenant => app.tenant_busy(),
+        })?;
     match deadline.bound(answer, || app.answer_late()).await? {
         Ok(Ok(Kept::Accepted { id, accepted_at })) => Ok(Receipt::new(&submission, id, accepted_at)),
         Ok(Ok(Kept::Conflict { accepted_at })) => Err(Error::SubmissionConflict { accepted_at }),

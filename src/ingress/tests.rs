@@ -1,5 +1,6 @@
 //! The whole router over a real record (SQLite) and the in-memory queue.
 
+mod limits;
 mod till;
 
 use std::collections::HashSet;

@@ -1,30 +1,30 @@
 //! What passes between a backend's own tasks and the apalis worker: sets of taken jobs one way, the
 //! fate of each job the other way. Both channels are bounded, so a slow side holds the other one up.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Job;
+use super::{Job, fair::Lane};
 
-/// Where a job stands in its queue. A smaller id was queued earlier. On Redis it is the id of the
-/// stream entry (milliseconds of the server's clock, sequence number).
+/// Where a job stands in its queue: its lane, and its id there, of which a smaller one was queued
+/// earlier. On Redis it is the id of the stream entry (milliseconds of the server's clock, sequence
+/// number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct EntryId(pub(super) u64, pub(super) u64);
+pub(super) struct EntryId(pub(super) Lane, pub(super) u64, pub(super) u64);
 
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.0, self.1)
+impl EntryId {
+    /// Reads an id of `lane`. `None` for what is none.
+    pub(super) fn parse(lane: Lane, text: &str) -> Option<Self> {
+        let (time, sequence) = text.split_once('-').unwrap_or((text, "0"));
+        Some(Self(lane, time.parse().ok()?, sequence.parse().ok()?))
     }
 }
 
-impl FromStr for EntryId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (time, sequence) = text.split_once('-').unwrap_or((text, "0"));
-        Ok(Self(time.parse()?, sequence.parse()?))
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.1, self.2)
     }
 }
 
@@ -83,10 +83,11 @@ mod tests {
 
     #[test]
     fn an_id_reads_back_as_it_prints() {
-        let id = EntryId(1_763_800_000_123, 42);
-        assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
-        assert!("x-1".parse::<EntryId>().is_err());
-        assert!(EntryId(1, 9) < EntryId(2, 0));
+        let lane = Lane::Crowd;
+        let id = EntryId(lane, 1_763_800_000_123, 42);
+        assert_eq!(EntryId::parse(lane, &id.to_string()), Some(id));
+        assert_eq!(EntryId::parse(lane, "x-1"), None);
+        assert!(EntryId(lane, 1, 9) < EntryId(lane, 2, 0));
     }
 
     #[test]

@@ -4,9 +4,12 @@
 //! latency, not data: the sweeper makes them again from the rows. Jobs are never compared: pushing
 //! one twice works on it twice, and the rows make the second time harmless.
 //!
+//! Tenants share each queue fairly (`fair`).
+//!
 //! To read on: `shell` is a running pool (an apalis worker), `feed` its apalis backend, `line` what it
 //! exchanges with the tasks that do the input and output, which are in `memory` and `redis`.
 
+mod fair;
 mod feed;
 mod line;
 mod memory;
@@ -53,6 +56,15 @@ pub struct Depth {
     /// server. For a job that was delayed this is when it became due, not [`Job::enqueued_at`]: the
     /// ready jobs are taken in this order, so whatever was pushed before it is gone.
     pub oldest: Option<Timestamp>,
+}
+
+/// How much work a queue has, and had in all. Two of these tell the rate at which it is worked off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Jobs that are due and not acknowledged.
+    pub left: u64,
+    /// Jobs ever put among the due ones; a queue that was lost begins anew.
+    pub added: u64,
 }
 
 /// The queue cannot be reached or did not understand. Never fatal: the rows are still there.
@@ -170,6 +182,17 @@ impl Queue {
         match &self.inner {
             Inner::Memory(memory) => Ok(memory.depth(stage)),
             Inner::Redis(redis) => redis.depth(stage).await,
+        }
+    }
+
+    /// How a queue gets on, in constant time.
+    ///
+    /// # Errors
+    /// The queue server is away.
+    pub async fn progress(&self, stage: Stage) -> Result<Progress, QueueError> {
+        match &self.inner {
+            Inner::Memory(memory) => Ok(memory.progress(stage)),
+            Inner::Redis(redis) => redis.progress(stage).await,
         }
     }
 

@@ -58,6 +58,20 @@ table! {
         "Answers of the ingress by route pattern and status.";
     HTTP_SECONDS = SECONDS, "tsms_http_request_seconds", ["route"],
         "From the last header of a request to its answer.";
+    LIMITED = Kind::Counter, "tsms_rate_limited_total", ["limit"],
+        "Requests refused by a rate limit, by the limit that was full.";
+    LIMITS_ALONE = Kind::Gauge, "tsms_rate_limits_alone", [],
+        "1 while this ingress decides by its share of every quota because Redis is away.";
+    LIMITS_CALL_SECONDS = SECONDS, "tsms_rate_limit_call_seconds", [],
+        "How long one call to Redis took that decided over requests.";
+    LIMITS_CALL_REQUESTS = SIZES, "tsms_rate_limit_call_requests", [],
+        "Requests decided in one call to Redis.";
+    GATE_WAIT = Kind::Gauge, "tsms_gate_wait_seconds", ["line"],
+        "How long a submission accepted now would wait: what is before it divided by the rate of work.";
+    GATE_CLOSED = Kind::Gauge, "tsms_gate_closed", ["line"],
+        "1 while the predicted wait of this line is too long.";
+    GATE_DECISIONS = Kind::Counter, "tsms_gate_decisions_total", ["decision"],
+        "Submissions that met a closed gate: refused, or would_refuse where it only observes.";
     COMMIT_ROWS = SIZES, "tsms_commit_rows", [],
         "Submissions in one commit of the ingress.";
     COMMIT_SECONDS = SECONDS, "tsms_commit_seconds", [],
@@ -219,6 +233,34 @@ pub fn request(route: &str, method: &str, status: u16, took: Duration) {
     let code = Value::from(status.to_string());
     count(&HTTP_REQUESTS, [route.clone(), method.to_owned().into(), code], 1);
     seconds(&HTTP_SECONDS, [route], took);
+}
+
+/// A request refused by the rate limit `limit`.
+pub fn rate_limited(limit: &'static str) {
+    count(&LIMITED, [limit.into()], 1);
+}
+
+/// Whether this ingress keeps the rate limits by itself because Redis is away.
+pub fn limits_alone(alone: bool) {
+    gauge(&LIMITS_ALONE, [], u64::from(alone));
+}
+
+/// One call to Redis that decided over `requests`, and how long it took.
+pub fn limits_call(requests: usize, took: Duration) {
+    size(&LIMITS_CALL_REQUESTS, [], requests);
+    seconds(&LIMITS_CALL_SECONDS, [], took);
+}
+
+/// The predicted wait of a line before the gate, and whether it closes it.
+pub fn gate(line: &'static str, wait: Duration, closed: bool) {
+    metrics::gauge!(GATE_WAIT.name, labels(&GATE_WAIT, [line.into()])).set(wait.as_secs_f64());
+    gauge(&GATE_CLOSED, [line.into()], u64::from(closed));
+}
+
+/// A submission met a closed gate.
+pub fn gate_decision(refused: bool) {
+    let decision = if refused { "refused" } else { "would_refuse" };
+    count(&GATE_DECISIONS, [decision.into()], 1);
 }
 
 /// Submissions in one commit of the ingress, and how long it took.

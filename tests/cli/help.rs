@@ -14,6 +14,7 @@ fn every_command_explains_itself() {
         &["terminal", "create", "--help"],
         &["token", "create", "--help"],
         &["queue", "rebuild", "--help"],
+        &["limits", "block", "--help"],
         &["config", "check", "--help"],
         &["checksum", "compute", "--help"],
         &["checksum", "verify", "--help"],

@@ -55,6 +55,7 @@ pub(crate) fn settings_with(url: &str, response_timeout_ms: u64) -> tsms::config
         "push_batch": 500,
         "ack_batch": 1000,
         "memory_capacity": 1_000_000,
+        "tenant_burst": 32,
     });
     serde_json::from_value(settings).unwrap()
 }

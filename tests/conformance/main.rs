@@ -15,6 +15,7 @@
 mod broken;
 mod common;
 mod crash;
+mod fairness;
 mod harness;
 mod layout;
 mod poison;

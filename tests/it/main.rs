@@ -22,6 +22,7 @@ mod callbacks;
 mod faults;
 mod journey;
 mod left;
+mod limits;
 mod processes;
 mod procfile;
 mod promises;

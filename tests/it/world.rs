@@ -261,13 +261,20 @@ pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) 
     (sink, address, stop)
 }
 
-/// A config file for a system under test: quick retries, short graces, everything else as shipped.
+/// A config file for a system under test: quick retries, short graces, rate limits that nobody reaches
+/// unless `settings` have their own, everything else as shipped.
 pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
     let pepper = format!("[auth]\npepper = \"{PEPPER}\"");
     let (settings, auth) = if settings.contains("[auth]") {
         (settings.replace("[auth]", &pepper), String::new())
     } else {
         (settings.to_owned(), pepper)
+    };
+    let limits = if settings.contains("[limits.") {
+        ""
+    } else {
+        "[limits.terminal]\nquota = 1000000000\n[limits.tenant]\nquota = 1000000000\n\
+         [limits.global]\nquota = 1000000000"
     };
     format!(
         r#"
@@ -299,6 +306,7 @@ format = "text"
 listen = "127.0.0.1:0"
 {settings}
 {auth}
+{limits}
 "#,
         path = sink::BULK_PATH,
     )

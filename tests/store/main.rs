@@ -23,6 +23,7 @@ mod directory;
 mod faults;
 mod forwarding;
 mod ids;
+mod limits;
 mod notifying;
 mod reversing;
 mod schema;
@@ -106,6 +107,10 @@ on_both! {
         refunds_of_a_sale_travel_together_after_it,
         a_sweeper_finds_reversals_and_what_the_log_misses,
         the_newest_heartbeat_of_each_terminal_is_kept;
+    limits:
+        orders_hold_until_they_end_or_are_lifted,
+        ingresses_count_while_they_are_heard,
+        refusals_add_up_by_the_hour;
     ids:
         ids_are_unique_over_processes,
         an_old_block_is_thrown_away,

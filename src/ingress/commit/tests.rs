@@ -264,7 +264,7 @@ async fn a_full_queue_refuses_at_once_and_keeps_its_promises() {
     assert_eq!(bench.commit_size().await, 1);
     let waiting = [bench.submit(), bench.submit()];
     assert!(bench.committer.is_full());
-    assert_eq!(bench.try_submit(b"{}").err(), Some(Full));
+    assert_eq!(bench.try_submit(b"{}").err(), Some(Full::Everybody));
     bench.open(2);
     assert!(kept(first).await.is_ok());
     for answer in waiting {
@@ -307,5 +307,8 @@ async fn the_flush_commits_and_pushes_what_waits_and_then_nothing_more() {
     assert_eq!(pushed, 5);
     assert!(bench.committer.is_full());
     let share = Arc::clone(&bench.budget).try_acquire_many_owned(1).unwrap();
-    assert_eq!(bench.committer.submit(draft(b"{}"), share).err(), Some(Full));
+    assert_eq!(
+        bench.committer.submit(draft(b"{}"), share).err(),
+        Some(Full::Everybody)
+    );
 }

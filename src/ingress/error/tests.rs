@@ -32,6 +32,12 @@ fn every_error() -> Vec<Error> {
         Error::TerminalRequired,
         Error::TerminalInactive,
         Error::NetworkRefused,
+        Error::Blocked { retry_after: 1 },
+        Error::RateLimited {
+            limit: "terminal",
+            retry_after: 1,
+        },
+        Error::TenantBusy { retry_after: 1 },
         Error::AuthenticationFailed,
         Error::TokenInvalid,
         Error::TokenReplaced,
@@ -99,7 +105,8 @@ fn codes_are_stable_words_and_used_once() {
 fn whoever_is_told_to_wait_is_told_how_long() {
     for error in every_error() {
         let (status, code, _) = error.row();
-        let waits = status == StatusCode::SERVICE_UNAVAILABLE || code == "transaction_undecided";
+        let waits = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+            || code == "transaction_undecided";
         assert_eq!(error.retry_after().is_some(), waits, "{code}");
     }
 }

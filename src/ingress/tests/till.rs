@@ -28,6 +28,7 @@ use crate::{
         time::Timestamp,
     },
     ingress::{App, client_addr::ClientAddr, commit, fixture, ops, router},
+    limits::Limiter,
     queue::{self, Queue},
     stage::Stage,
     store::{self, NewTerminal, Store},
@@ -87,11 +88,13 @@ impl Mall {
             ops::Needs::Record,
         );
         let keyring = config.keyring().unwrap();
+        let limiter = Limiter::alone(&config.limits);
         let app = Arc::new(App::new(
             Arc::clone(&config),
             keyring,
             store.clone(),
             &queue,
+            limiter,
             committer,
         ));
         let both = ["transaction:create", "transaction:read", "heartbeat:send"];

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use crate::{
     domain::time::Timestamp,
     queue::{
-        Depth, Job, Pool,
+        Depth, Job, Pool, Progress,
+        fair::{Lane, Meter},
         line::{Entry, EntryId, Fate, Set, Settled, suspect_from},
     },
 };
@@ -19,16 +20,20 @@ use crate::{
 const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Every job is in exactly one of the four.
-#[derive(Default)]
 pub(super) struct Jobs {
-    /// In the order of their numbers.
-    ready: VecDeque<(u64, Held)>,
+    /// One a lane, each in the order of its numbers.
+    ready: [VecDeque<(u64, Held)>; Lane::ALL.len()],
     /// By due time, then number.
     delayed: BTreeMap<(Instant, u64), Held>,
-    taken: BTreeMap<u64, Held>,
+    taken: BTreeMap<EntryId, Held>,
     parked: Vec<(Job, String)>,
     /// The last number given to a job or a pool.
     last: u64,
+    /// Jobs ever put among the ready ones.
+    added: u64,
+    meter: Meter,
+    /// The lane that the next set begins with.
+    turn: Lane,
 }
 
 struct Held {
@@ -42,6 +47,19 @@ struct Held {
 }
 
 impl Jobs {
+    pub(super) fn new(tenant_burst: u32) -> Self {
+        Self {
+            ready: Default::default(),
+            delayed: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            parked: Vec::new(),
+            last: 0,
+            added: 0,
+            meter: Meter::new(tenant_burst),
+            turn: Lane::Main,
+        }
+    }
+
     /// A number that no job and no pool has yet.
     pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
@@ -50,18 +68,39 @@ impl Jobs {
 
     /// Every job that is held, parked ones included.
     pub(super) fn count(&self) -> usize {
-        self.ready.len() + self.delayed.len() + self.taken.len() + self.parked.len()
+        self.ready_count() + self.delayed.len() + self.taken.len() + self.parked.len()
+    }
+
+    fn ready_count(&self) -> usize {
+        self.ready.iter().map(VecDeque::len).sum()
     }
 
     pub(super) fn depth(&self) -> Depth {
-        let ready = self.ready.front().map(|(_, held)| held.since);
-        let taken = self.taken.first_key_value().map(|(_, held)| held.since);
+        let ready = self
+            .ready
+            .iter()
+            .filter_map(VecDeque::front)
+            .map(|(_, held)| held.since);
+        let taken = Lane::ALL.into_iter().filter_map(|lane| {
+            let (_, held) = self
+                .taken
+                .range(EntryId(lane, 0, 0)..=EntryId(lane, u64::MAX, 0))
+                .next()?;
+            Some(held.since)
+        });
         Depth {
-            ready: self.ready.len() as u64,
+            ready: self.ready_count() as u64,
             in_flight: self.taken.len() as u64,
             delayed: self.delayed.len() as u64,
             parked: self.parked.len() as u64,
-            oldest: ready.into_iter().chain(taken).min(),
+            oldest: ready.chain(taken).min(),
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            left: (self.ready_count() + self.taken.len()) as u64,
+            added: self.added,
         }
     }
 
@@ -69,16 +108,18 @@ impl Jobs {
         self.parked.iter().rev().take(limit).cloned().collect()
     }
 
-    /// Puts a job at the end of the ready ones.
-    pub(super) fn append(&mut self, job: Job, deliveries: u32) {
+    /// Puts a job at the end of the ready ones of its tenant's lane.
+    pub(super) fn append(&mut self, now: Instant, job: Job, deliveries: u32) {
         let number = self.number();
+        self.added += 1;
+        let lane = self.meter.lane(job.tenant_id, now.into_std());
         let held = Held {
             job,
             since: Timestamp::now(),
             deliveries,
             pool: 0,
         };
-        self.ready.push_back((number, held));
+        self.ready[lane as usize].push_back((number, held));
     }
 
     /// Makes a job due `after` from `now`.
@@ -100,7 +141,7 @@ impl Jobs {
             match self.delayed.first_entry() {
                 Some(first) if first.key().0 <= now => {
                     let held = first.remove();
-                    self.append(held.job, held.deliveries);
+                    self.append(now, held.job, held.deliveries);
                 }
                 _ => break,
             }
@@ -112,36 +153,58 @@ impl Jobs {
         self.delayed.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// The next set for the pool with this number; empty when nothing is ready.
+    /// The next set for the pool with this number, half of each lane as long as both have jobs; empty
+    /// when nothing is ready.
     pub(super) fn take(&mut self, pool: Pool, number: u64) -> Set {
-        let suspect = suspect_from(pool.max_deliveries);
+        let batch = pool.batch.max(1);
+        let (first, second) = match self.turn {
+            Lane::Main => (Lane::Main, Lane::Crowd),
+            Lane::Crowd => (Lane::Crowd, Lane::Main),
+        };
+        // The other lane begins the next set, so that a job that must be alone gets its turn.
+        self.turn = second;
+        let waiting = self.ready[second as usize].len();
+        let half = batch.div_ceil(2).max(batch.saturating_sub(waiting));
         let mut set = Set::new();
-        while let Some((_, next)) = self.ready.front() {
-            let alone = next.deliveries >= suspect;
-            if set.len() >= pool.batch.max(1) || (alone && !set.is_empty()) {
-                break;
-            }
-            let Some((place, mut held)) = self.ready.pop_front() else {
-                break;
-            };
-            held.deliveries += 1;
-            held.pool = number;
-            set.push(Entry {
-                id: EntryId(place, 0),
-                job: held.job.clone(),
-                deliveries: held.deliveries,
-            });
-            self.taken.insert(place, held);
-            if alone {
-                break;
-            }
+        for (lane, most) in [(first, half), (second, batch)] {
+            self.take_from(lane, most, pool, number, &mut set);
         }
         set
     }
 
+    /// Fills a set up to `most` from one lane. A suspect is alone in its set.
+    fn take_from(&mut self, lane: Lane, most: usize, pool: Pool, number: u64, set: &mut Set) {
+        let suspect = suspect_from(pool.max_deliveries);
+        if set.iter().any(|entry| entry.deliveries > suspect) {
+            return;
+        }
+        let ready = &mut self.ready[lane as usize];
+        while let Some((_, next)) = ready.front() {
+            let alone = next.deliveries >= suspect;
+            if set.len() >= most || (alone && !set.is_empty()) {
+                break;
+            }
+            let Some((place, mut held)) = ready.pop_front() else {
+                break;
+            };
+            held.deliveries += 1;
+            held.pool = number;
+            let id = EntryId(lane, place, 0);
+            set.push(Entry {
+                id,
+                job: held.job.clone(),
+                deliveries: held.deliveries,
+            });
+            self.taken.insert(id, held);
+            if alone {
+                break;
+            }
+        }
+    }
+
     pub(super) fn settle(&mut self, fates: Settled, now: Instant, lease: Duration) {
-        for (EntryId(place, _), fate) in fates {
-            let Some(mut held) = self.taken.remove(&place) else {
+        for (id, fate) in fates {
+            let Some(mut held) = self.taken.remove(&id) else {
                 continue;
             };
             match fate {
@@ -153,8 +216,10 @@ impl Jobs {
                 Fate::Park(reason) => self.parked.push((held.job, reason)),
                 Fate::HandBack => {
                     held.deliveries = held.deliveries.saturating_sub(1);
-                    let index = self.ready.partition_point(|(other, _)| *other < place);
-                    self.ready.insert(index, (place, held));
+                    let EntryId(lane, place, _) = id;
+                    let ready = &mut self.ready[lane as usize];
+                    let index = ready.partition_point(|(other, _)| *other < place);
+                    ready.insert(index, (place, held));
                 }
                 Fate::Abandon => self.delay(now, lease, held.job, held.deliveries),
             }
@@ -164,8 +229,7 @@ impl Jobs {
     /// Whatever the pool with this number holds, as broken off.
     pub(super) fn left_by(&self, number: u64) -> Settled {
         let its = self.taken.iter().filter(|(_, held)| held.pool == number);
-        its.map(|(place, _)| (EntryId(*place, 0), Fate::Abandon))
-            .collect()
+        its.map(|(id, _)| (*id, Fate::Abandon)).collect()
     }
 }
 
@@ -181,18 +245,21 @@ mod tests {
         max_deliveries: 5,
     };
 
+    fn job(tenant_id: i64, key: i64) -> Job {
+        Job {
+            key,
+            tenant_id,
+            attempt: 0,
+            enqueued_at: Timestamp::from_micros(0),
+            request_id: String::new(),
+            body: bytes::Bytes::new(),
+        }
+    }
+
     fn filled(count: i64) -> Jobs {
-        let mut jobs = Jobs::default();
+        let mut jobs = Jobs::new(1000);
         for key in 0..count {
-            let job = Job {
-                key,
-                tenant_id: 1,
-                attempt: 0,
-                enqueued_at: Timestamp::from_micros(0),
-                request_id: String::new(),
-                body: bytes::Bytes::new(),
-            };
-            jobs.append(job, 0);
+            jobs.append(Instant::now(), job(1, key), 0);
         }
         jobs
     }
@@ -249,8 +316,36 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_half_of_each_lane_while_both_have_jobs() {
+        let mut jobs = Jobs::new(2);
+        let now = Instant::now();
+        (0..20).for_each(|key| jobs.append(now, job(1, key), 0));
+        [100, 200, 300]
+            .into_iter()
+            .for_each(|key| jobs.append(now, job(key, key), 0));
+        let pool = Pool { batch: 4, ..POOL };
+        let mut taken = || keys(&jobs.take(pool, 7));
+        assert_eq!(taken(), [0, 1, 2, 3]);
+        assert_eq!(taken(), [4, 5, 100, 200]);
+        assert_eq!(taken(), [300, 6, 7, 8]);
+        assert_eq!(taken(), [9, 10, 11, 12]);
+    }
+
+    #[test]
+    fn a_suspect_in_the_crowd_gets_its_turn_alone() {
+        let mut jobs = Jobs::new(2);
+        let now = Instant::now();
+        jobs.append(now, job(1, 0), 0);
+        jobs.append(now, job(1, 1), 0);
+        jobs.append(now, job(1, 2), 4);
+        (10..16).for_each(|key| jobs.append(now, job(key, key), 0));
+        let taken: Vec<Vec<i64>> = (0..4).map(|_| keys(&jobs.take(POOL, 7))).collect();
+        assert_eq!(taken, [vec![0], vec![2], vec![1, 10], vec![11, 12]]);
+    }
+
+    #[test]
     fn promotion_has_a_limit_and_a_due_time() {
-        let mut jobs = Jobs::default();
+        let mut jobs = Jobs::new(1000);
         let now = Instant::now();
         for held in filled(5).take(Pool { batch: 5, ..POOL }, 7) {
             let after = Duration::from_secs(u64::from(held.job.key == 4) * 60);

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::jobs::Jobs;
 use super::{
-    Activity, Depth, Job, Pool, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError,
     line::{Fate, Line, Set, Settled},
 };
 use crate::{config, stage::Stage};
@@ -43,7 +43,7 @@ impl Memory {
     pub(super) fn new(settings: &config::Queue, activity: &Activity) -> Self {
         let stage = |_| {
             Arc::new(StageQueue {
-                jobs: Mutex::default(),
+                jobs: Mutex::new(Jobs::new(settings.tenant_burst)),
                 changed: Notify::new(),
                 capacity: settings.memory_capacity,
                 promote_batch: settings.promote_batch.max(1),
@@ -61,8 +61,9 @@ impl Memory {
 
     pub(super) fn push(&self, stage: Stage, jobs: Vec<Job>) -> Result<(), QueueError> {
         self.stage(stage).add(jobs.len(), |held| {
+            let now = Instant::now();
             for job in jobs {
-                held.append(job, 0);
+                held.append(now, job, 0);
             }
         })
     }
@@ -78,6 +79,10 @@ impl Memory {
 
     pub(super) fn depth(&self, stage: Stage) -> Depth {
         self.stage(stage).lock().depth()
+    }
+
+    pub(super) fn progress(&self, stage: Stage) -> Progress {
+        self.stage(stage).lock().progress()
     }
 
     pub(super) fn parked(&self, stage: Stage, limit: usize) -> Vec<(Job, String)> {

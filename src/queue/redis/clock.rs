@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Life, outage::Outage, scripts::SCRIPTS};
+use crate::queue::fair::Lane;
 
 /// Runs until `stop`: a pool that takes no more must not hear the bell in the place of one that does.
 pub(super) async fn run(life: Arc<Life>, stop: CancellationToken) {
@@ -44,10 +45,12 @@ async fn tick(life: &Life, outage: &mut Outage) -> RedisResult<()> {
 /// Promotes up to `promote_batch` jobs; how long until the next is due.
 async fn promote(life: &Life, connection: &mut MultiplexedConnection) -> RedisResult<Option<Duration>> {
     let mut call = SCRIPTS.promote.prepare_invoke();
-    call.key(&life.keys.ready)
+    call.key(life.keys.lane(Lane::Main))
         .key(&life.keys.delayed)
-        .key(&life.keys.parked);
-    call.arg(life.settings.promote_batch.max(1));
+        .key(&life.keys.parked)
+        .key(life.keys.lane(Lane::Crowd));
+    call.arg(life.settings.promote_batch.max(1))
+        .arg(life.settings.tenant_burst);
     let (_, wait): (u64, i64) = call.invoke_async(connection).await?;
     Ok(u64::try_from(wait).ok().map(Duration::from_millis))
 }

@@ -1,15 +1,16 @@
 //! The keys of one queue. The stage is the hash tag, so that all keys of a queue live in one slot of
 //! a Redis Cluster, and different queues may live on different nodes.
 
-use crate::stage::Stage;
+use crate::{queue::fair::Lane, stage::Stage};
 
-/// The one consumer group of every `ready` stream.
+/// The one consumer group of every stream of jobs.
 pub(super) const GROUP: &str = "pool";
 
 /// The keys of one queue.
 pub(super) struct Keys {
-    /// Stream: jobs that are due, and those of them that are taken.
-    pub(super) ready: String,
+    /// Streams, one a lane: jobs that are due, and those of them that are taken.
+    ready: String,
+    crowd: String,
     /// Sorted set: packed jobs by due time, in milliseconds of the server's clock.
     pub(super) delayed: String,
     /// Stream: entries set aside, each with the field `why`. Without a limit, but shown in the depth.
@@ -24,9 +25,18 @@ impl Keys {
         let key = |part: &str| format!("{prefix}:{{{stage}}}:{part}");
         Self {
             ready: key("ready"),
+            crowd: key("crowd"),
             delayed: key("delayed"),
             parked: key("parked"),
             bell: key("bell"),
+        }
+    }
+
+    /// The stream of a lane.
+    pub(super) fn lane(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Main => &self.ready,
+            Lane::Crowd => &self.crowd,
         }
     }
 }
@@ -37,6 +47,8 @@ mod tests {
 
     #[test]
     fn the_stage_is_the_hash_tag() {
-        assert_eq!(Keys::new("tsms", Stage::Audit).ready, "tsms:{audit}:ready");
+        let keys = Keys::new("tsms", Stage::Audit);
+        let lanes = Lane::ALL.map(|lane| keys.lane(lane));
+        assert_eq!(lanes, ["tsms:{audit}:ready", "tsms:{audit}:crowd"]);
     }
 }

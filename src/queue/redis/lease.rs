@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ::redis::RedisResult;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Life, keys::GROUP, outage, scripts::SCRIPTS};
-use crate::queue::line::EntryId;
+use super::{Life, by_lane, keys::GROUP, outage, scripts::SCRIPTS};
+use crate::queue::{fair::Lane, line::EntryId};
 
 /// Runs until it is dropped.
 pub(super) async fn run(life: Arc<Life>) {
@@ -16,9 +16,10 @@ pub(super) async fn run(life: Arc<Life>) {
     loop {
         tick.tick().await;
         // Younger ones have enough of their lease left until the next tick.
-        let ids = life.live.older_than(life.third() / 2);
-        for ids in ids.chunks(life.settings.ack_batch.max(1)) {
-            match renew(&life, ids).await {
+        let mut ids = life.live.older_than(life.third() / 2);
+        ids.sort_unstable();
+        for (lane, ids) in by_lane(&ids, life.settings.ack_batch) {
+            match renew(&life, lane, ids).await {
                 Ok(_) => outage.over(),
                 Err(error) if outage::is_gone(&error) => {}
                 // The next tick is soon enough, whatever the pause.
@@ -31,9 +32,9 @@ pub(super) async fn run(life: Arc<Life>) {
     }
 }
 
-async fn renew(life: &Life, ids: &[EntryId]) -> RedisResult<u64> {
+async fn renew(life: &Life, lane: Lane, ids: &[EntryId]) -> RedisResult<u64> {
     let mut call = SCRIPTS.renew.prepare_invoke();
-    call.key(&life.keys.ready).arg(GROUP).arg(&life.consumer);
+    call.key(life.keys.lane(lane)).arg(GROUP).arg(&life.consumer);
     for id in ids {
         call.arg(id.to_string());
     }

@@ -1,4 +1,4 @@
-//! The queues on Redis Streams. One stream a stage with one consumer group; a job is an entry, taken
+//! The queues on Redis Streams. Two streams a stage, one a lane, with one consumer group each; a job is an entry, taken
 //! by a group read, kept by a lease and deleted when acknowledged, so finished jobs leave nothing.
 //!
 //! Four tasks carry a pool: the [`reader`] takes jobs, [`settle`] carries their fates out, the
@@ -17,10 +17,10 @@ mod wire;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ::redis::{
@@ -38,7 +38,8 @@ use self::{
     scripts::SCRIPTS,
 };
 use super::{
-    Activity, Depth, Job, Pool, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError,
+    fair::{Lane, Meter},
     line::{EntryId, Line},
 };
 use crate::{config, domain::time::Timestamp, stage::Stage};
@@ -55,6 +56,8 @@ pub(super) struct Redis {
     shared: ConnectionManager,
     settings: config::Queue,
     activity: Activity,
+    /// What this process put in each queue lately, by tenant.
+    meters: [Mutex<Meter>; Stage::ALL.len()],
     /// Makes packed jobs of this process differ.
     unique: u64,
     packed: AtomicU64,
@@ -77,6 +80,7 @@ impl Redis {
             shared,
             settings: settings.clone(),
             activity: activity.clone(),
+            meters: std::array::from_fn(|_| Mutex::new(Meter::new(settings.tenant_burst))),
             unique: rand::random(),
             packed: AtomicU64::new(0),
         })
@@ -90,8 +94,8 @@ impl Redis {
         let keys = self.keys(stage);
         for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
             let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
-            for job in chunk {
-                pipe.add_command(wire::add(&keys.ready, job)).ignore();
+            for (job, lane) in chunk.iter().zip(self.lanes(stage, chunk)) {
+                pipe.add_command(wire::add(keys.lane(lane), job)).ignore();
             }
             // The first command after a lost connection finds out about the loss; the second one
             // rides on the new connection. Jobs may be queued twice, which is harmless.
@@ -103,6 +107,14 @@ impl Redis {
             pushed.map_err(unavailable)?;
         }
         Ok(())
+    }
+
+    /// The lanes of jobs that are put in a queue now.
+    fn lanes(&self, stage: Stage, jobs: &[Job]) -> Vec<Lane> {
+        let meter = &self.meters[stage as usize];
+        let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        jobs.iter().map(|job| meter.lane(job.tenant_id, now)).collect()
     }
 
     pub(super) async fn push_delayed(
@@ -129,24 +141,34 @@ impl Redis {
     pub(super) async fn depth(&self, stage: Stage) -> Result<Depth, QueueError> {
         let keys = self.keys(stage);
         let mut call = SCRIPTS.depth.prepare_invoke();
-        call.key(&keys.ready)
-            .key(&keys.delayed)
-            .key(&keys.parked)
-            .arg(GROUP);
-        let (entries, in_flight, delayed, parked, oldest): (u64, u64, u64, u64, String) = call
-            .invoke_async(&mut self.shared.clone())
-            .await
-            .map_err(unavailable)?;
-        let oldest = oldest.parse::<EntryId>().ok();
+        call.key(&keys.delayed).key(&keys.parked).arg(GROUP);
+        for lane in Lane::ALL {
+            call.key(keys.lane(lane));
+        }
+        let answer = call.invoke_async(&mut self.shared.clone()).await;
+        let (entries, in_flight, delayed, parked, main, crowd): (u64, u64, u64, u64, String, String) =
+            answer.map_err(unavailable)?;
+        let oldest = [(Lane::Main, main), (Lane::Crowd, crowd)].map(|(lane, id)| EntryId::parse(lane, &id));
+        let oldest = oldest.into_iter().flatten().map(|EntryId(_, ms, _)| ms).min();
         Ok(Depth {
             ready: entries.saturating_sub(in_flight),
             in_flight,
             delayed,
             parked,
-            oldest: oldest.map(|EntryId(ms, _)| {
-                Timestamp::from_micros(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000))
-            }),
+            oldest: oldest
+                .map(|ms| Timestamp::from_micros(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000))),
         })
+    }
+
+    pub(super) async fn progress(&self, stage: Stage) -> Result<Progress, QueueError> {
+        let keys = self.keys(stage);
+        let mut call = SCRIPTS.progress.prepare_invoke();
+        for lane in Lane::ALL {
+            call.key(keys.lane(lane));
+        }
+        let answer = call.invoke_async(&mut self.shared.clone()).await;
+        let (left, added) = answer.map_err(unavailable)?;
+        Ok(Progress { left, added })
     }
 
     pub(super) async fn parked(&self, stage: Stage, limit: usize) -> Result<Vec<(Job, String)>, QueueError> {
@@ -157,7 +179,8 @@ impl Redis {
             .query_async(&mut self.shared.clone())
             .await
             .map_err(unavailable)?;
-        Ok(wire::range(answer).into_iter().map(wire::Raw::parked).collect())
+        let parked = wire::range(Lane::Main, answer);
+        Ok(parked.into_iter().map(wire::Raw::parked).collect())
     }
 
     pub(super) async fn ping(&self) -> Result<(), QueueError> {
@@ -249,8 +272,10 @@ impl Life {
     /// Gives back whatever is still held under this name, and the name itself.
     pub(super) async fn leave(&self) {
         let given = timeout(LEAVE, async {
-            // Each round gives back a full page but the last.
-            while self.hand_back(&[]).await? {}
+            for lane in Lane::ALL {
+                // Each round gives back a full page but the last.
+                while self.hand_back(lane, &[]).await? {}
+            }
             Ok::<(), RedisError>(())
         });
         match given.await {
@@ -263,10 +288,10 @@ impl Life {
         }
     }
 
-    /// Gives back the jobs named, or a page of all that is held; whether there is more.
-    async fn hand_back(&self, ids: &[EntryId]) -> RedisResult<bool> {
+    /// Gives back the jobs named, or a page of all that is held in a lane; whether there is more.
+    async fn hand_back(&self, lane: Lane, ids: &[EntryId]) -> RedisResult<bool> {
         let mut call = SCRIPTS.hand_back.prepare_invoke();
-        call.key(&self.keys.ready)
+        call.key(self.keys.lane(lane))
             .key(&self.keys.delayed)
             .key(&self.keys.bell);
         call.arg(GROUP)
@@ -277,6 +302,31 @@ impl Life {
         }
         call.invoke_async(&mut self.shared.clone()).await
     }
+}
+
+/// What has an id.
+trait Placed {
+    fn lane(&self) -> Lane;
+}
+
+impl Placed for EntryId {
+    fn lane(&self) -> Lane {
+        self.0
+    }
+}
+
+impl<T> Placed for (EntryId, T) {
+    fn lane(&self) -> Lane {
+        self.0.0
+    }
+}
+
+/// Sorted jobs in pieces of one lane and at most `most`.
+fn by_lane<T: Placed>(jobs: &[T], most: usize) -> impl Iterator<Item = (Lane, &[T])> {
+    let lanes = jobs.chunk_by(|one, next| one.lane() == next.lane());
+    lanes
+        .flat_map(move |lane| lane.chunks(most.max(1)))
+        .filter_map(|jobs| jobs.first().map(|first| (first.lane(), jobs)))
 }
 
 /// Host, process and a random number: never the same twice, so that a restart is never taken for

@@ -18,7 +18,10 @@ use super::{
     scripts::SCRIPTS,
     wire::{self, Raw},
 };
-use crate::queue::line::{Entry, Fate, Set, Settled, suspect_from};
+use crate::queue::{
+    fair::Lane,
+    line::{Entry, Fate, Set, Settled, suspect_from},
+};
 
 /// Pages of taken jobs looked through in one search for jobs without an owner; a longer list is
 /// gone on with at the next search.
@@ -60,8 +63,14 @@ struct Session<'a> {
     connection: MultiplexedConnection,
     /// Its number in the server, to call it back from a blocking read.
     number: i64,
-    /// Where the search for jobs without an owner goes on, and when.
-    cursor: String,
+    /// How many jobs the lane with fewer of them gave at the last read.
+    fewer: usize,
+    /// Whether the last read emptied both lanes and did not fill a set.
+    few: bool,
+    /// Jobs taken beyond the size of a set: the next set.
+    spare: Set,
+    /// Where the search for jobs without an owner goes on in each lane, and when.
+    cursors: [String; Lane::ALL.len()],
     search_at: Instant,
     tidy_at: Instant,
 }
@@ -77,32 +86,55 @@ impl<'a> Session<'a> {
             life,
             connection,
             number,
-            cursor: START.to_owned(),
+            fewer: 0,
+            few: false,
+            spare: Set::new(),
+            cursors: Lane::ALL.map(|_| START.to_owned()),
             search_at: Instant::now(),
             tidy_at: Instant::now() + TIDY_EVERY,
         };
-        session.make_group().await?;
+        session.make_groups().await?;
         Ok(session)
     }
 
-    /// Makes stream and group if they are missing. The group begins with the first entry, so jobs
-    /// that were pushed before it existed are taken too.
-    async fn make_group(&mut self) -> RedisResult<()> {
-        let mut make = ::redis::cmd("XGROUP");
-        make.arg("CREATE")
-            .arg(&self.life.keys.ready)
-            .arg(GROUP)
-            .arg("0")
-            .arg("MKSTREAM");
-        match make.query_async::<()>(&mut self.connection).await {
-            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
-            other => other,
+    /// Makes streams and groups that are missing. A group begins with the first entry, so jobs that
+    /// were pushed before it existed are taken too.
+    async fn make_groups(&mut self) -> RedisResult<()> {
+        for lane in Lane::ALL {
+            let mut make = ::redis::cmd("XGROUP");
+            make.arg("CREATE").arg(self.life.keys.lane(lane));
+            make.arg(GROUP).arg("0").arg("MKSTREAM");
+            match make.query_async::<()>(&mut self.connection).await {
+                Err(error) if error.code() == Some("BUSYGROUP") => {}
+                other => other?,
+            }
         }
+        Ok(())
     }
 
-    /// Takes sets until `stop` (then `Ok`) or until the connection fails.
+    /// Takes sets until `stop` (then `Ok`) or until the connection fails; jobs that no set has room
+    /// for any more go back.
     async fn take(
         mut self,
+        give: &mpsc::Sender<Set>,
+        settle: &mpsc::Sender<Settled>,
+        stop: &CancellationToken,
+        outage: &mut Outage,
+    ) -> RedisResult<()> {
+        let ended = self.take_sets(give, settle, stop, outage).await;
+        let spare: Settled = self
+            .spare
+            .iter()
+            .map(|entry| (entry.id, Fate::HandBack))
+            .collect();
+        if !spare.is_empty() && settle.send(spare).await.is_err() {
+            debug!("nobody is left to hand jobs back; they come back when their lease runs out");
+        }
+        ended
+    }
+
+    async fn take_sets(
+        &mut self,
         give: &mpsc::Sender<Set>,
         settle: &mpsc::Sender<Settled>,
         stop: &CancellationToken,
@@ -115,24 +147,28 @@ impl<'a> Session<'a> {
                 room = give.reserve() => room,
             };
             let Ok(room) = room else { return Ok(()) };
+            if !self.spare.is_empty() {
+                room.send(std::mem::take(&mut self.spare));
+                continue;
+            }
             let taken = match self.next(stop).await {
                 Err(error) if outage::is_gone(&error) => {
                     info!(stage = %self.life.stage, "the queue is gone from the server; making it anew");
-                    self.make_group().await?;
+                    self.make_groups().await?;
                     continue;
                 }
                 taken => taken?,
             };
             outage.over();
-            let few = !taken.is_empty() && taken.len() < self.life.pool.batch;
-            let (set, unreadable) = self.sort(taken);
+            let (mut set, unreadable) = self.sort(taken);
+            self.spare = set.split_off(set.len().min(self.life.pool.batch.max(1)));
             if !set.is_empty() {
                 room.send(set);
             }
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
                 return Ok(());
             }
-            if few && !self.life.pool.gather.is_zero() {
+            if std::mem::take(&mut self.few) && !self.life.pool.gather.is_zero() {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = sleep(self.life.pool.gather) => {}
@@ -158,26 +194,37 @@ impl<'a> Session<'a> {
         Ok(new.into_iter().map(|raw| (raw, 1)).collect())
     }
 
-    /// Claims jobs whose lease has run out.
+    /// Claims jobs whose lease has run out, of one lane.
     async fn search(&mut self) -> RedisResult<Vec<(Raw, u32)>> {
+        for lane in Lane::ALL {
+            let found = self.search_in(lane).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn search_in(&mut self, lane: Lane) -> RedisResult<Vec<(Raw, u32)>> {
         let life = self.life;
+        let cursor = &mut self.cursors[lane as usize];
         for _ in 0..CLAIM_PAGES {
             let mut call = SCRIPTS.claim.prepare_invoke();
-            call.key(&life.keys.ready).arg(GROUP).arg(&life.consumer);
+            call.key(life.keys.lane(lane)).arg(GROUP).arg(&life.consumer);
             call.arg(super::millis(life.pool.lease))
-                .arg(&self.cursor)
+                .arg(&*cursor)
                 .arg(life.pool.batch.max(1))
                 .arg(suspect_from(life.pool.max_deliveries))
                 .arg(u8::from(!life.live.has_suspect()));
             let answer: Value = call.invoke_async(&mut self.connection).await?;
-            let (cursor, found) = wire::claimed(answer);
-            self.cursor = cursor;
+            let (next, found) = wire::claimed(lane, answer);
+            *cursor = next;
             if !found.is_empty() {
                 // More may be found on the same page: it is looked through again.
-                START.clone_into(&mut self.cursor);
+                START.clone_into(cursor);
                 return Ok(found);
             }
-            if self.cursor == START {
+            if *cursor == START {
                 break;
             }
         }
@@ -186,22 +233,39 @@ impl<'a> Session<'a> {
 
     /// Waits for new jobs, but no longer than until the next search. The wait is broken off by
     /// calling the connection back, never by giving up on the answer: jobs may be in it.
+    ///
+    /// The server counts for each lane by itself: it is asked for so many that, with as many as last
+    /// time from the lane with fewer jobs, they are one set, half of it from each lane at the least.
+    /// When the other lane wakes up both may give a whole set.
     async fn read(&mut self, stop: &CancellationToken) -> RedisResult<Vec<Raw>> {
         let life = self.life;
         let wait = self.search_at.saturating_duration_since(Instant::now());
         let wait = wait.min(life.settings.block_ms.duration());
         let mut command = ::redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&life.consumer);
-        command.arg("COUNT").arg(life.pool.batch.max(1));
+        let batch = life.pool.batch.max(1);
+        let most = batch - self.fewer.min(batch / 2);
+        command.arg("COUNT").arg(most);
         command.arg("BLOCK").arg(super::millis(wait).max(1));
-        command.arg("STREAMS").arg(&life.keys.ready).arg(">");
+        let lanes = Lane::ALL.map(|lane| life.keys.lane(lane));
+        command.arg("STREAMS").arg(&lanes).arg(&lanes.map(|_| ">"));
         let answer = command.query_async::<Value>(&mut self.connection);
         tokio::pin!(answer);
         let mut called = false;
         loop {
             tokio::select! {
                 biased;
-                answer = &mut answer => return Ok(wire::read(answer?)),
+                answer = &mut answer => {
+                    let lane = |stream: &[u8]| match stream == life.keys.lane(Lane::Crowd).as_bytes() {
+                        true => Lane::Crowd,
+                        false => Lane::Main,
+                    };
+                    let taken = wire::read(answer?, lane);
+                    let given = Lane::ALL.map(|lane| taken.iter().filter(|raw| raw.id.0 == lane).count());
+                    self.fewer = given.into_iter().min().unwrap_or_default();
+                    self.few = !taken.is_empty() && given.into_iter().all(|given| given < most);
+                    return Ok(fairly(taken, batch));
+                }
                 () = stop.cancelled(), if !called => {}
                 () = life.live.look.notified(), if !called => self.search_at = Instant::now(),
                 // The call before may have come before the read.
@@ -218,12 +282,15 @@ impl<'a> Session<'a> {
 
     /// Removes the names of dead workers that hold nothing.
     async fn tidy(&mut self) -> RedisResult<()> {
-        let mut call = SCRIPTS.tidy.prepare_invoke();
-        call.key(&self.life.keys.ready)
-            .arg(GROUP)
-            .arg(&self.life.consumer);
-        call.arg(TIDY_IDLE_MS).arg(TIDY_MOST);
-        call.invoke_async(&mut self.connection).await
+        for lane in Lane::ALL {
+            let mut call = SCRIPTS.tidy.prepare_invoke();
+            call.key(self.life.keys.lane(lane))
+                .arg(GROUP)
+                .arg(&self.life.consumer);
+            call.arg(TIDY_IDLE_MS).arg(TIDY_MOST);
+            call.invoke_async::<()>(&mut self.connection).await?;
+        }
+        Ok(())
     }
 
     /// Tells jobs from what cannot be read as one, which is parked for a person to see.
@@ -244,4 +311,24 @@ impl<'a> Session<'a> {
         }
         (set, unreadable)
     }
+}
+
+/// Jobs of both lanes, each in its order, so that the first `batch` of them are half of each lane if
+/// it has as many.
+fn fairly(taken: Vec<Raw>, batch: usize) -> Vec<Raw> {
+    if taken.len() <= batch {
+        return taken;
+    }
+    let (mut main, mut crowd): (Vec<Raw>, Vec<Raw>) =
+        taken.into_iter().partition(|raw| raw.id.0 == Lane::Main);
+    let from_main = batch
+        .div_ceil(2)
+        .max(batch.saturating_sub(crowd.len()))
+        .min(main.len());
+    let from_crowd = batch.saturating_sub(from_main).min(crowd.len());
+    let (later_main, later_crowd) = (main.split_off(from_main), crowd.split_off(from_crowd));
+    [main, crowd, later_main, later_crowd]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -8,13 +8,16 @@ use ::redis::{RedisResult, pipe};
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    Life,
+    Life, by_lane,
     keys::GROUP,
     millis,
     outage::{self, Outage},
     scripts::SCRIPTS,
 };
-use crate::queue::line::{EntryId, Fate, Settled};
+use crate::queue::{
+    fair::Lane,
+    line::{EntryId, Fate, Settled},
+};
 
 /// The jobs of one round, by what becomes of them.
 #[derive(Default)]
@@ -26,12 +29,12 @@ struct Round {
     abandoned: Vec<EntryId>,
 }
 
-/// One command's worth of a round.
+/// One command's worth of a round, for the jobs of one lane.
 enum Step<'a> {
-    Done(&'a [EntryId]),
-    Retry(&'a [(EntryId, u64)]),
-    Park(&'a [(EntryId, String)]),
-    Back(&'a [EntryId]),
+    Done(Lane, &'a [EntryId]),
+    Retry(Lane, &'a [(EntryId, u64)]),
+    Park(Lane, &'a [(EntryId, String)]),
+    Back(Lane, &'a [EntryId]),
 }
 
 /// Runs until every sender is gone and everything is carried out.
@@ -79,14 +82,18 @@ impl Round {
                 Fate::Abandon => round.abandoned.push(id),
             }
         }
+        round.done.sort_unstable();
+        round.retry.sort_unstable();
+        round.park.sort_unstable();
+        round.back.sort_unstable();
         round
     }
 
     fn steps(&self, most: usize) -> impl Iterator<Item = Step<'_>> {
-        let done = self.done.chunks(most).map(Step::Done);
-        let retry = self.retry.chunks(most).map(Step::Retry);
-        let park = self.park.chunks(most).map(Step::Park);
-        let back = self.back.chunks(most).map(Step::Back);
+        let done = by_lane(&self.done, most).map(|(lane, ids)| Step::Done(lane, ids));
+        let retry = by_lane(&self.retry, most).map(|(lane, jobs)| Step::Retry(lane, jobs));
+        let park = by_lane(&self.park, most).map(|(lane, jobs)| Step::Park(lane, jobs));
+        let back = by_lane(&self.back, most).map(|(lane, ids)| Step::Back(lane, ids));
         done.chain(retry).chain(park).chain(back)
     }
 }
@@ -94,9 +101,9 @@ impl Round {
 impl Step<'_> {
     fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
         let ids: Vec<EntryId> = match self {
-            Step::Done(ids) | Step::Back(ids) => ids.to_vec(),
-            Step::Retry(jobs) => jobs.iter().map(|(id, _)| *id).collect(),
-            Step::Park(jobs) => jobs.iter().map(|(id, _)| *id).collect(),
+            Step::Done(_, ids) | Step::Back(_, ids) => ids.to_vec(),
+            Step::Retry(_, jobs) => jobs.iter().map(|(id, _)| *id).collect(),
+            Step::Park(_, jobs) => jobs.iter().map(|(id, _)| *id).collect(),
         };
         ids.into_iter()
     }
@@ -105,33 +112,34 @@ impl Step<'_> {
         let mut shared = life.shared.clone();
         let keys = &life.keys;
         match self {
-            Step::Done(ids) => {
+            Step::Done(lane, ids) => {
+                let ready = keys.lane(*lane);
                 let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 // In one transaction: an entry acknowledged but not deleted would stay for ever.
                 let mut both = pipe();
                 both.atomic();
-                both.cmd("XACK").arg(&keys.ready).arg(GROUP).arg(&ids).ignore();
-                both.cmd("XDEL").arg(&keys.ready).arg(&ids).ignore();
+                both.cmd("XACK").arg(ready).arg(GROUP).arg(&ids).ignore();
+                both.cmd("XDEL").arg(ready).arg(&ids).ignore();
                 both.query_async(&mut shared).await
             }
-            Step::Retry(jobs) => {
+            Step::Retry(lane, jobs) => {
                 let mut call = SCRIPTS.retry.prepare_invoke();
-                call.key(&keys.ready).key(&keys.delayed).key(&keys.bell);
+                call.key(keys.lane(*lane)).key(&keys.delayed).key(&keys.bell);
                 call.arg(GROUP);
                 for (id, after) in *jobs {
                     call.arg(id.to_string()).arg(after);
                 }
                 call.invoke_async(&mut shared).await
             }
-            Step::Park(jobs) => {
+            Step::Park(lane, jobs) => {
                 let mut call = SCRIPTS.park.prepare_invoke();
-                call.key(&keys.ready).key(&keys.parked).arg(GROUP);
+                call.key(keys.lane(*lane)).key(&keys.parked).arg(GROUP);
                 for (id, reason) in *jobs {
                     call.arg(id.to_string()).arg(reason);
                 }
                 call.invoke_async(&mut shared).await
             }
-            Step::Back(ids) => life.hand_back(ids).await.map(|_| ()),
+            Step::Back(lane, ids) => life.hand_back(*lane, ids).await.map(|_| ()),
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     domain::time::Timestamp,
-    queue::{Job, line::EntryId},
+    queue::{Job, fair::Lane, line::EntryId},
 };
 
 /// The version of the form below. A reader parks what it does not know, so that an old worker beside
@@ -63,9 +63,12 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Reads `[id, [name, value, …]]`. `None` for an answer of another shape.
-    pub(super) fn new(id: Value, fields: Value) -> Option<Self> {
-        let id = number(&id)?;
+    /// Reads `[id, [name, value, …]]` of `lane`. `None` for an answer of another shape.
+    pub(super) fn new(lane: Lane, id: &Value, fields: Value) -> Option<Self> {
+        let id = match id {
+            Value::BulkString(text) => EntryId::parse(lane, std::str::from_utf8(text).ok()?)?,
+            _ => return None,
+        };
         let Value::Array(fields) = fields else { return None };
         Some(Self { id, fields })
     }
@@ -121,7 +124,7 @@ impl Raw {
     /// The job as far as it can be read, and why it was parked.
     pub(super) fn parked(self) -> (Job, String) {
         let reason = String::from_utf8_lossy(self.field("why").unwrap_or_default()).into_owned();
-        let at = i64::try_from(self.id.0).unwrap_or(i64::MAX).saturating_mul(1000);
+        let at = i64::try_from(self.id.1).unwrap_or(i64::MAX).saturating_mul(1000);
         let line = self.line().unwrap_or_default();
         let mut words = line.splitn(6, ' ').skip(1);
         let mut word = || words.next().unwrap_or_default();
@@ -175,37 +178,41 @@ fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
 }
 
 /// The entries of one stream in an answer to a range: `[[id, fields], …]`.
-pub(super) fn range(answer: Value) -> Vec<Raw> {
+pub(super) fn range(lane: Lane, answer: Value) -> Vec<Raw> {
     let Value::Array(entries) = answer else {
         return Vec::new();
+    };
+    let entry = |value| {
+        let Value::Array(parts) = value else { return None };
+        let mut parts = parts.into_iter();
+        Raw::new(lane, &parts.next()?, parts.next()?)
     };
     entries.into_iter().filter_map(entry).collect()
 }
 
-fn entry(value: Value) -> Option<Raw> {
-    let Value::Array(parts) = value else { return None };
-    let mut parts = parts.into_iter();
-    Raw::new(parts.next()?, parts.next()?)
+/// The entries of each stream in an answer to a group read, which names a stream only if it has some;
+/// `lane` tells the lane of a stream.
+pub(super) fn read(answer: Value, lane: impl Fn(&[u8]) -> Lane) -> Vec<Raw> {
+    let streams: Vec<(Value, Value)> = match answer {
+        Value::Array(streams) => streams.into_iter().filter_map(pair).collect(),
+        Value::Map(streams) => streams,
+        _ => Vec::new(),
+    };
+    let entries = streams.into_iter().map(|(name, entries)| match name {
+        Value::BulkString(name) => range(lane(&name), entries),
+        _ => Vec::new(),
+    });
+    entries.flatten().collect()
 }
 
-/// The entries of the only stream in an answer to a group read; nothing when the wait was in vain.
-pub(super) fn read(answer: Value) -> Vec<Raw> {
-    match answer {
-        Value::Array(streams) => match streams.into_iter().next() {
-            Some(Value::Array(stream)) => stream.into_iter().nth(1).map(range).unwrap_or_default(),
-            _ => Vec::new(),
-        },
-        Value::Map(streams) => streams
-            .into_iter()
-            .next()
-            .map(|(_, s)| range(s))
-            .unwrap_or_default(),
-        _ => Vec::new(),
-    }
+fn pair(value: Value) -> Option<(Value, Value)> {
+    let Value::Array(parts) = value else { return None };
+    let mut parts = parts.into_iter();
+    Some((parts.next()?, parts.next()?))
 }
 
 /// The jobs in an answer of `claim.lua`: the next cursor, and entries with their deliveries.
-pub(super) fn claimed(answer: Value) -> (String, Vec<(Raw, u32)>) {
+pub(super) fn claimed(lane: Lane, answer: Value) -> (String, Vec<(Raw, u32)>) {
     let Value::Array(parts) = answer else {
         return (String::new(), Vec::new());
     };
@@ -220,7 +227,7 @@ pub(super) fn claimed(answer: Value) -> (String, Vec<(Raw, u32)>) {
     let taken = taken.into_iter().filter_map(|value| {
         let Value::Array(parts) = value else { return None };
         let mut parts = parts.into_iter();
-        let raw = Raw::new(parts.next()?, parts.next()?)?;
+        let raw = Raw::new(lane, &parts.next()?, parts.next()?)?;
         Some((raw, number(&parts.next()?)?))
     });
     (cursor, taken.collect())
@@ -247,7 +254,7 @@ mod tests {
             .flat_map(|(name, value)| [name.as_bytes(), value])
             .map(|bytes| Value::BulkString(bytes.to_vec()));
         let id = Value::BulkString(b"1763800000123-4".to_vec());
-        Raw::new(id, Value::Array(values.collect())).unwrap()
+        Raw::new(Lane::Crowd, &id, Value::Array(values.collect())).unwrap()
     }
 
     fn written(job: &Job) -> Raw {
@@ -262,7 +269,7 @@ mod tests {
                 ..job()
             };
             assert_eq!(written(&job).job().unwrap(), job);
-            assert_eq!(written(&job).id, EntryId(1_763_800_000_123, 4));
+            assert_eq!(written(&job).id, EntryId(Lane::Crowd, 1_763_800_000_123, 4));
         }
     }
 

@@ -1,13 +1,17 @@
 -- The figures of one queue at one instant.
--- KEYS 1 ready, 2 delayed, 3 parked | ARGV 1 group
--- Returns entries in the stream, those of them taken, delayed, parked, and the id of the oldest entry.
+-- KEYS 1 delayed, 2 parked, 3… the streams of the lanes | ARGV 1 group
+-- Returns entries in the streams, those of them taken, delayed, parked, and the id of the oldest entry
+-- of each lane.
 -- Bound: constant, but for the consumers that hold something.
-local taken = redis.pcall('XPENDING', KEYS[1], ARGV[1])
-local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-return {
-  redis.call('XLEN', KEYS[1]),
-  taken.err and 0 or taken[1], -- no group yet: nobody has ever worked on this queue
-  redis.call('ZCARD', KEYS[2]),
-  redis.call('XLEN', KEYS[3]),
-  oldest and oldest[1] or '',
-}
+local entries, taken = 0, 0
+local answer = { 0, 0, redis.call('ZCARD', KEYS[1]), redis.call('XLEN', KEYS[2]) }
+for i = 3, #KEYS do
+  entries = entries + redis.call('XLEN', KEYS[i])
+  local pending = redis.pcall('XPENDING', KEYS[i], ARGV[1])
+  -- No group yet: nobody has ever worked on this queue.
+  taken = taken + (pending.err and 0 or pending[1])
+  local oldest = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]
+  answer[#answer + 1] = oldest and oldest[1] or ''
+end
+answer[1], answer[2] = entries, taken
+return answer
