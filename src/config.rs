@@ -7,8 +7,10 @@ mod auth;
 mod checks;
 mod layers;
 mod limits;
+mod outbound;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -17,8 +19,13 @@ use serde::Deserialize;
 pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
+pub use outbound::{Forwarding, Notification};
+pub use transport::{ProxyHeader, TlsVersion};
 
-use crate::{domain::rules::RuleSet, stage::Stage};
+use crate::{
+    domain::{network::Networks, rules::RuleSet},
+    stage::Stage,
+};
 
 /// A value that must not be printed.
 #[derive(Clone, Default, Deserialize)]
@@ -167,10 +174,45 @@ pub struct Queue {
 pub struct Ingress {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Proxies of ours; only what comes from them is believed about where a request came from.
+    pub trusted_proxies: Networks,
+    /// The header in which they tell it.
+    pub proxy_header: ProxyHeader,
     /// Most connections open at the same time; more wait in the listener's backlog.
     pub max_connections: usize,
-    /// How long a connection may take to send the head of its next request, idle time included.
+    /// Most connections of one client address (IPv6: of 64 bits), trusted proxies aside; more are
+    /// closed at once.
+    pub max_connections_per_address: usize,
+    /// How long a connection may be silent before a request.
     pub idle_timeout_ms: Millis,
+    /// How long the ingress goes on after SIGTERM with `/readyz` at 503, before it takes no more.
+    pub drain_notice_ms: Millis,
+    /// How long the head of a request may take from its first byte.
+    pub head_timeout_ms: Millis,
+    /// Longest head of a request, in bytes.
+    pub max_head_bytes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout_ms: Millis,
+    /// Certificate chain in PEM, the server's own first; empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// Private key in PEM (PKCS#8, PKCS#1 or SEC1).
+    pub tls_key: PathBuf,
+    /// Oldest version of TLS that is spoken.
+    pub tls_min_version: TlsVersion,
+    /// How often the two files are looked at for a change.
+    pub tls_reload_ms: Millis,
+    /// Requests under way on one HTTP/2 connection.
+    pub h2_max_streams: u32,
+    /// Requests of an HTTP/2 connection that may be taken back before they are looked at.
+    pub h2_max_pending_resets: usize,
+    /// Requests of an HTTP/2 connection that may break the protocol.
+    pub h2_max_local_resets: usize,
+    /// Bytes of a body that an HTTP/2 client may send ahead.
+    pub h2_stream_window_bytes: u32,
+    /// The same of all bodies of a connection.
+    pub h2_connection_window_bytes: u32,
+    /// Who may read `/metrics`.
+    pub metrics_allow: Networks,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
     /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.
@@ -257,60 +299,6 @@ pub struct StagePool {
     pub retry_min_ms: Millis,
     /// Longest pause between tries.
     pub retry_max_ms: Millis,
-}
-
-/// `[forwarding]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Forwarding {
-    /// Whether sales are sent at all; off, they wait in the record.
-    pub enabled: bool,
-    /// The web application.
-    pub endpoint: String,
-    /// Bearer token for it.
-    pub token: Secret,
-    /// Most sales in one POST.
-    pub batch_size: usize,
-    /// POSTs under way at the same time, within one set.
-    pub parallel: usize,
-    /// How long one POST may take, answer included.
-    pub timeout_ms: Millis,
-    /// How long to wait for a connection.
-    pub connect_timeout_ms: Millis,
-    /// How long a claim holds a sale without being renewed.
-    pub claim_ms: Millis,
-    /// Pause after the first failed attempt.
-    pub retry_min_ms: Millis,
-    /// Longest pause between attempts.
-    pub retry_max_ms: Millis,
-    /// Attempts after which a sale becomes a dead letter.
-    pub max_attempts: u32,
-    /// Longest `Retry-After` honoured.
-    pub retry_after_max_ms: Millis,
-    /// Consecutive failures that open the breaker.
-    pub breaker_failures: u32,
-    /// How long the breaker stays open.
-    pub breaker_open_ms: Millis,
-    /// Most bytes read of an answer.
-    pub max_answer_bytes: usize,
-}
-
-/// `[notification]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Notification {
-    /// How long one callback may take.
-    pub timeout_ms: Millis,
-    /// Callbacks under way at the same time, within one set.
-    pub parallel: usize,
-    /// Pause after the first failed attempt.
-    pub retry_min_ms: Millis,
-    /// Longest pause between attempts.
-    pub retry_max_ms: Millis,
-    /// Attempts after which a callback is given up.
-    pub max_attempts: u32,
-    /// How long a claim holds a callback; longer than `timeout_ms`.
-    pub claim_ms: Millis,
 }
 
 /// `[sweeper]`

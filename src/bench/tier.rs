@@ -311,6 +311,7 @@ fn settings(
         ("LIMITS__TERMINAL__QUOTA", UNREACHED.to_string()),
         ("LIMITS__TENANT__QUOTA", UNREACHED.to_string()),
         ("LIMITS__GLOBAL__QUOTA", UNREACHED.to_string()),
+        ("INGRESS__MAX_CONNECTIONS_PER_ADDRESS", "11000".to_owned()),
         ("FORWARDING__ENABLED", "true".to_owned()),
         ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),

@@ -6,6 +6,7 @@
 //! `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod admin;
+mod allow;
 mod auth;
 mod behind;
 mod body;
@@ -37,6 +38,7 @@ mod seats;
 mod security;
 mod status;
 mod submit;
+mod tls;
 mod upkeep;
 mod watch;
 
@@ -47,7 +49,10 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -247,16 +252,30 @@ pub async fn serve(
     );
     tokio::spawn(gate);
     let router = router(app, ops);
-    let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-    };
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
     let served = tokio::select! {
-        served = listen::serve(listener, router, bounds, stop) => served,
+        served = listen::serve(listener, router, bounds, leave) => served,
         () = beats.clone().write_behind(store.clone(), config.heartbeat.flush_ms.duration()) => Ok(()),
     };
+    drop(watching);
     tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
     attendants.leave().await;

@@ -137,7 +137,7 @@ async fn reverse(
         .map_err(|error| app.store_failed(&error))?;
     match reversed {
         Reversed::Made(made) => {
-            app.pass_on.reversed(&made, request_id.as_str());
+            app.pass_on.reversed(&made, &request_id.carried());
             Ok(made)
         }
         Reversed::Before(first) => Ok(first),

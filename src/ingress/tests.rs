@@ -2,6 +2,7 @@
 
 mod limits;
 mod till;
+mod twins;
 
 use std::collections::HashSet;
 

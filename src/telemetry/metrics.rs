@@ -1,10 +1,14 @@
 //! Every metric, declared once. Nothing else may invent a name, and only this file uses the
 //! macros of the `metrics` crate (`tests/tidy.rs` looks). Base units; counters end in `_total`.
 
+mod ingress;
+
 use std::{sync::OnceLock, time::Duration};
 
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use ingress::*;
 
 use crate::{
     domain::time::Timestamp,
@@ -72,6 +76,14 @@ table! {
         "1 while the predicted wait of this line is too long.";
     GATE_DECISIONS = Kind::Counter, "tsms_gate_decisions_total", ["decision"],
         "Submissions that met a closed gate: refused, or would_refuse where it only observes.";
+    CONNECTIONS = Kind::Gauge, "tsms_http_connections", [],
+        "Connections open to the HTTP listener.";
+    CONNECTIONS_REFUSED = Kind::Counter, "tsms_http_connections_refused_total", ["reason"],
+        "Connections ended by the listener: address_full, tls_handshake, head_late, malformed, stalled.";
+    TLS_EXPIRY = Kind::Gauge, "tsms_tls_certificate_expiry_timestamp_seconds", [],
+        "When the certificate in use expires, in seconds since 1970; 0 without TLS.";
+    TLS_LOADS = Kind::Counter, "tsms_tls_certificate_loads_total", ["outcome"],
+        "Times the certificate files were read anew: ok, or failed (the one before stays in use).";
     COMMIT_ROWS = SIZES, "tsms_commit_rows", [],
         "Submissions in one commit of the ingress.";
     COMMIT_SECONDS = SECONDS, "tsms_commit_seconds", [],
@@ -223,55 +235,18 @@ fn size<const N: usize>(metric: &Metric, values: [Value; N], items: usize) {
     metrics::histogram!(metric.name, labels(metric, values)).record(items as f64);
 }
 
+/// A gauge in seconds.
+fn level<const N: usize>(metric: &Metric, values: [Value; N], time: Duration) {
+    metrics::gauge!(metric.name, labels(metric, values)).set(time.as_secs_f64());
+}
+
+/// Moves a gauge up or down.
+fn step(metric: &Metric, by: f64) {
+    metrics::gauge!(metric.name).increment(by);
+}
+
 fn wide(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
-}
-
-/// One answer of the ingress: route pattern, status, and how long it took.
-pub fn request(route: &str, method: &str, status: u16, took: Duration) {
-    let route = Value::from(route.to_owned());
-    let code = Value::from(status.to_string());
-    count(&HTTP_REQUESTS, [route.clone(), method.to_owned().into(), code], 1);
-    seconds(&HTTP_SECONDS, [route], took);
-}
-
-/// A request refused by the rate limit `limit`.
-pub fn rate_limited(limit: &'static str) {
-    count(&LIMITED, [limit.into()], 1);
-}
-
-/// Whether this ingress keeps the rate limits by itself because Redis is away.
-pub fn limits_alone(alone: bool) {
-    gauge(&LIMITS_ALONE, [], u64::from(alone));
-}
-
-/// One call to Redis that decided over `requests`, and how long it took.
-pub fn limits_call(requests: usize, took: Duration) {
-    size(&LIMITS_CALL_REQUESTS, [], requests);
-    seconds(&LIMITS_CALL_SECONDS, [], took);
-}
-
-/// The predicted wait of a line before the gate, and whether it closes it.
-pub fn gate(line: &'static str, wait: Duration, closed: bool) {
-    metrics::gauge!(GATE_WAIT.name, labels(&GATE_WAIT, [line.into()])).set(wait.as_secs_f64());
-    gauge(&GATE_CLOSED, [line.into()], u64::from(closed));
-}
-
-/// A submission met a closed gate.
-pub fn gate_decision(refused: bool) {
-    let decision = if refused { "refused" } else { "would_refuse" };
-    count(&GATE_DECISIONS, [decision.into()], 1);
-}
-
-/// Submissions in one commit of the ingress, and how long it took.
-pub fn commit(rows: usize, took: Duration) {
-    size(&COMMIT_ROWS, [], rows);
-    seconds(&COMMIT_SECONDS, [], took);
-}
-
-/// Committed sets that could not be enqueued and are left to the sweeper.
-pub fn enqueue_left_to_sweeper(jobs: usize) {
-    count(&LEFT_TO_SWEEPER, [], wide(jobs));
 }
 
 /// The verdicts of one set of jobs, and how long the set took.
@@ -325,11 +300,7 @@ pub fn queue_depth(stage: Stage, depth: &Depth) {
     let age = depth
         .oldest
         .map_or(Duration::ZERO, |oldest| Timestamp::now().since(oldest));
-    metrics::gauge!(
-        QUEUE_OLDEST_AGE.name,
-        labels(&QUEUE_OLDEST_AGE, [spec.name.into()])
-    )
-    .set(age.as_secs_f64());
+    level(&QUEUE_OLDEST_AGE, [spec.name.into()], age);
 }
 
 /// Statements sent by the store so far, by name.
@@ -369,73 +340,4 @@ pub fn gauge_error(source: &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_the_convention() {
-        for metric in TABLE {
-            assert!(metric.name.starts_with("tsms_"), "{}", metric.name);
-            assert_eq!(
-                metric.name.ends_with("_total"),
-                matches!(metric.kind, Kind::Counter),
-                "{}",
-                metric.name
-            );
-            assert!(metric.help.ends_with('.'), "{}", metric.name);
-            if let Kind::Histogram(buckets) = metric.kind {
-                assert!(!buckets.is_empty() && buckets.is_sorted(), "{}", metric.name);
-            }
-        }
-        let mut names: Vec<_> = TABLE.iter().map(|metric| metric.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), TABLE.len(), "a name is declared twice");
-    }
-
-    /// One test, because the recorder belongs to the process.
-    #[test]
-    fn what_is_recorded_is_rendered() {
-        install();
-        install();
-        let shows = |line: &str| {
-            let text = render();
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line} is not in\n{text}"
-            );
-        };
-        shows("tsms_dead_letters 0");
-        shows("tsms_enqueue_left_to_sweeper_total 0");
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 0"#);
-
-        let depth = Depth {
-            ready: 7,
-            oldest: Some(Timestamp::now().minus(Duration::from_secs(60))),
-            ..Depth::default()
-        };
-        queue_depth(Stage::Audit, &depth);
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 7"#);
-        assert!(!render().contains(r#"tsms_queue_oldest_age_seconds{queue="audit"} 0"#));
-        queue_depth(Stage::Audit, &Depth::default());
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 0"#);
-        shows(r#"tsms_queue_oldest_age_seconds{queue="audit"} 0"#);
-
-        let before = jobs_so_far(Stage::Notification, "rejected");
-        let refused = Verdict::Reject { code: "no_callback" };
-        set_worked(
-            Stage::Notification,
-            &[Verdict::Done, refused.clone(), refused],
-            Duration::from_millis(3),
-        );
-        assert_eq!(jobs_so_far(Stage::Notification, "rejected"), before + 2);
-        assert!(render().contains(r#"tsms_stage_set_seconds_bucket{stage="notification",le="0.005"}"#));
-
-        request("/api/v1/x", "POST", 202, Duration::from_millis(1));
-        shows(r#"tsms_http_requests_total{route="/api/v1/x",method="POST",code="202"} 1"#);
-        statements(&[("submissions.insert", 5)]);
-        statements(&[("submissions.insert", 5)]);
-        shows(r#"tsms_store_statements_total{statement="submissions.insert"} 5"#);
-        assert!(render().contains("process_open_fds"));
-    }
-}
+mod tests;

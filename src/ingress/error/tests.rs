@@ -31,6 +31,10 @@ fn every_error() -> Vec<Error> {
         Error::AbilityMissing { ability: "a:b" },
         Error::TerminalRequired,
         Error::TerminalInactive,
+        Error::HeadMalformed,
+        Error::HeadTooLarge,
+        Error::UriTooLong,
+        Error::HeadLate,
         Error::NetworkRefused,
         Error::Blocked { retry_after: 1 },
         Error::RateLimited {

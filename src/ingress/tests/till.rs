@@ -139,7 +139,10 @@ impl Mall {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request
+            .extensions_mut()
+            .insert(ClientAddr(Ipv4Addr::LOCALHOST.into()));
         let response = fixture::soon(self.router.clone().oneshot(request)).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {

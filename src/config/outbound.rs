@@ -1,0 +1,59 @@
+//! Settings of what goes out: to the web application, and to the callback addresses of terminals.
+
+use serde::Deserialize;
+
+use super::{Millis, Secret};
+
+/// `[forwarding]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    /// Whether sales are sent at all; off, they wait in the record.
+    pub enabled: bool,
+    /// The web application.
+    pub endpoint: String,
+    /// Bearer token for it.
+    pub token: Secret,
+    /// Most sales in one POST.
+    pub batch_size: usize,
+    /// POSTs under way at the same time, within one set.
+    pub parallel: usize,
+    /// How long one POST may take, answer included.
+    pub timeout_ms: Millis,
+    /// How long to wait for a connection.
+    pub connect_timeout_ms: Millis,
+    /// How long a claim holds a sale without being renewed.
+    pub claim_ms: Millis,
+    /// Pause after the first failed attempt.
+    pub retry_min_ms: Millis,
+    /// Longest pause between attempts.
+    pub retry_max_ms: Millis,
+    /// Attempts after which a sale becomes a dead letter.
+    pub max_attempts: u32,
+    /// Longest `Retry-After` honoured.
+    pub retry_after_max_ms: Millis,
+    /// Consecutive failures that open the breaker.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open.
+    pub breaker_open_ms: Millis,
+    /// Most bytes read of an answer.
+    pub max_answer_bytes: usize,
+}
+
+/// `[notification]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notification {
+    /// How long one callback may take.
+    pub timeout_ms: Millis,
+    /// Callbacks under way at the same time, within one set.
+    pub parallel: usize,
+    /// Pause after the first failed attempt.
+    pub retry_min_ms: Millis,
+    /// Longest pause between attempts.
+    pub retry_max_ms: Millis,
+    /// Attempts after which a callback is given up.
+    pub max_attempts: u32,
+    /// How long a claim holds a callback; longer than `timeout_ms`.
+    pub claim_ms: Millis,
+}
