@@ -25,6 +25,7 @@ mod forwarding;
 mod ids;
 mod limits;
 mod notifying;
+mod refunding;
 mod reversing;
 mod schema;
 mod sweeping;
@@ -102,10 +103,11 @@ on_both! {
         a_sale_void_before_its_decision_is_never_sent,
         a_void_meets_its_sale_wherever_it_is,
         a_void_is_told_after_its_sale_and_once,
+        a_sweeper_finds_reversals_and_what_the_log_misses;
+    refunding:
         refunds_never_exceed_their_sale,
         a_refund_needs_a_valid_sale,
         refunds_of_a_sale_travel_together_after_it,
-        a_sweeper_finds_reversals_and_what_the_log_misses,
         the_newest_heartbeat_of_each_terminal_is_kept;
     limits:
         orders_hold_until_they_end_or_are_lifted,

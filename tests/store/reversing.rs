@@ -11,7 +11,7 @@ use tsms::{
         time::Timestamp,
         work::{AuditEvent, Change},
     },
-    store::{Claim, Heartbeat, NewReversal, Reversed, Sequence, Settled, Store},
+    store::{Claim, NewReversal, Reversed, Sequence, Settled, Store},
 };
 use uuid::Uuid;
 
@@ -21,9 +21,9 @@ use crate::{
 };
 
 const HOLD: Duration = Duration::from_secs(60);
-const MOST: usize = 5;
+pub(crate) const MOST: usize = 5;
 
-fn void(transaction_id: Uuid, reason: &str) -> NewReversal {
+pub(crate) fn void(transaction_id: Uuid, reason: &str) -> NewReversal {
     NewReversal {
         tenant_id: TENANT,
         terminal_id: TERMINAL,
@@ -36,7 +36,7 @@ fn void(transaction_id: Uuid, reason: &str) -> NewReversal {
     }
 }
 
-fn refund(transaction_id: Uuid, reference: &str, centavos: i64) -> NewReversal {
+pub(crate) fn refund(transaction_id: Uuid, reference: &str, centavos: i64) -> NewReversal {
     NewReversal {
         kind: ReversalKind::Refund,
         reference: reference.to_owned(),
@@ -46,15 +46,15 @@ fn refund(transaction_id: Uuid, reference: &str, centavos: i64) -> NewReversal {
     }
 }
 
-fn id_of(row: &Transaction) -> Uuid {
+pub(crate) fn id_of(row: &Transaction) -> Uuid {
     row.sale.transaction_id
 }
 
-async fn ask(store: &Store, new: &NewReversal) -> Reversed {
+pub(crate) async fn ask(store: &Store, new: &NewReversal) -> Reversed {
     store.reverse(new, MOST).await.unwrap()
 }
 
-async fn made(store: &Store, new: &NewReversal) -> tsms::domain::reversal::Reversal {
+pub(crate) async fn made(store: &Store, new: &NewReversal) -> tsms::domain::reversal::Reversal {
     match ask(store, new).await {
         Reversed::Made(made) => made,
         other => panic!("{other:?}"),
@@ -62,14 +62,14 @@ async fn made(store: &Store, new: &NewReversal) -> tsms::domain::reversal::Rever
 }
 
 /// Claims what of these sales is due, as the worker does.
-async fn claim(store: &Store, ids: &[i64]) -> Claim {
+pub(crate) async fn claim(store: &Store, ids: &[i64]) -> Claim {
     let now = Timestamp::now();
     let mut claim = store.claim_forwards(ids, Vec::new(), now, HOLD).await.unwrap();
     store.claim_reversals(&mut claim, ids, now, HOLD).await.unwrap();
     claim
 }
 
-fn forwarded(id: i64) -> Settled {
+pub(crate) fn forwarded(id: i64) -> Settled {
     Settled::Forwarded {
         id,
         at: Timestamp::now(),
@@ -260,109 +260,6 @@ pub(crate) async fn a_void_is_told_after_its_sale_and_once(base: &Base) {
     assert!(claim(&store, &ids).await.items.is_empty());
 }
 
-pub(crate) async fn refunds_never_exceed_their_sale(base: &Base) {
-    let stores = [base.store().await, base.open().await];
-    // Worth 1,234.56.
-    let rows = valid(&stores[0], 2).await;
-    let sale = id_of(&rows[0]);
-    let mut tasks = JoinSet::new();
-    for number in 0..12_usize {
-        let store = stores[number % 2].clone();
-        let new = refund(sale, &format!("R-{}", number / 2), 50_000);
-        tasks.spawn(async move { ask(&store, &new).await });
-    }
-    let answers = tasks.join_all().await;
-    let count = |wanted: fn(&Reversed) -> bool| answers.iter().filter(|answer| wanted(answer)).count();
-    assert_eq!(
-        count(|answer| matches!(answer, Reversed::Made(_))),
-        2,
-        "{answers:?}"
-    );
-    assert_eq!(count(|answer| matches!(answer, Reversed::Before(_))), 2);
-    let left = Money::from_minor(23_456);
-    assert!(answers.contains(&Reversed::TooMuch { left }));
-    assert_eq!(count(|answer| matches!(answer, Reversed::TooMuch { .. })), 8);
-    // To the centavo, and then nothing more.
-    made(&stores[0], &refund(sale, "rest", 23_456)).await;
-    let left = Money::ZERO;
-    assert_eq!(
-        ask(&stores[0], &refund(sale, "more", 1)).await,
-        Reversed::TooMuch { left }
-    );
-    assert!(matches!(
-        ask(&stores[0], &refund(sale, "rest", 1)).await,
-        Reversed::Other(_)
-    ));
-    assert_eq!(ask(&stores[0], &void(sale, "late")).await, Reversed::Refunded);
-
-    let other = id_of(&rows[1]);
-    for number in 0..MOST {
-        made(&stores[0], &refund(other, &number.to_string(), 1)).await;
-    }
-    assert_eq!(ask(&stores[0], &refund(other, "x", 1)).await, Reversed::TooMany);
-}
-
-pub(crate) async fn a_refund_needs_a_valid_sale(base: &Base) {
-    let store = base.store().await;
-    let of = submission(store.next_ids(Sequence::Submission, 1).await.unwrap()[0]);
-    store.accept(std::slice::from_ref(&of)).await.unwrap();
-    let sale = of.transaction_ids[0];
-    assert_eq!(
-        ask(&store, &refund(Uuid::new_v4(), "a", 1)).await,
-        Reversed::Unknown
-    );
-    assert_eq!(ask(&store, &refund(sale, "a", 1)).await, Reversed::Undecided);
-    let rows = recorded(&store, 2).await;
-    assert_eq!(
-        ask(&store, &refund(id_of(&rows[0]), "a", 1)).await,
-        Reversed::Undecided
-    );
-    store
-        .decide(&[decision(rows[0].id, ValidationStatus::Invalid)])
-        .await
-        .unwrap();
-    assert_eq!(
-        ask(&store, &refund(id_of(&rows[0]), "a", 1)).await,
-        Reversed::Invalid
-    );
-    let first = made(&store, &void(id_of(&rows[1]), "void")).await;
-    assert_eq!(
-        ask(&store, &refund(id_of(&rows[1]), "a", 1)).await,
-        Reversed::Voided(first)
-    );
-}
-
-pub(crate) async fn refunds_of_a_sale_travel_together_after_it(base: &Base) {
-    let store = base.store().await;
-    let sale = valid(&store, 1).await.remove(0);
-    made(&store, &refund(id_of(&sale), "a", 100)).await;
-    let first = claim(&store, &[sale.id]).await;
-    assert!(first.items[0].reversals.is_none(), "the sale itself comes first");
-    store
-        .settle_forwards(first.token, &[forwarded(sale.id)])
-        .await
-        .unwrap();
-    made(&store, &refund(id_of(&sale), "b", 200)).await;
-    base.run("UPDATE reversals SET due_at = 1 WHERE due_at IS NOT NULL")
-        .await;
-    let both = claim(&store, &[sale.id]).await;
-    let reversals = both.items[0].reversals.clone().unwrap();
-    assert_eq!((both.items.len(), reversals.claimed.len()), (1, 2));
-    made(&store, &refund(id_of(&sale), "c", 300)).await;
-    store
-        .settle_reversals(both.token, &[forwarded(sale.id)])
-        .await
-        .unwrap();
-    let last = claim(&store, &[sale.id]).await;
-    let reversals = last.items[0].reversals.clone().unwrap();
-    let references: Vec<&str> = reversals
-        .refunds
-        .iter()
-        .map(|one| one.reference.as_str())
-        .collect();
-    assert_eq!((reversals.claimed.len(), references), (1, vec!["a", "b", "c"]));
-}
-
 pub(crate) async fn a_sweeper_finds_reversals_and_what_the_log_misses(base: &Base) {
     let store = base.store().await;
     let of = submission(store.next_ids(Sequence::Submission, 1).await.unwrap()[0]);
@@ -404,27 +301,4 @@ pub(crate) async fn a_sweeper_finds_reversals_and_what_the_log_misses(base: &Bas
     assert_eq!(gaps[0].audited, [Change::Voided.number()]);
     let page = store.audit_page(TENANT, 0, 10).await.unwrap();
     assert_eq!(page.last().unwrap().event.change, Change::Voided);
-}
-
-pub(crate) async fn the_newest_heartbeat_of_each_terminal_is_kept(base: &Base) {
-    let store = base.store().await;
-    let beat = |terminal_id, second: i64, backlog| Heartbeat {
-        terminal_id,
-        received_at: Timestamp::from_micros(second * 1_000_000),
-        clock_skew_ms: Some(-second),
-        backlog,
-    };
-    store.record_heartbeats(&[]).await.unwrap();
-    store
-        .record_heartbeats(&[beat(2, 10, Some(7)), beat(1, 10, None), beat(3, 10, None)])
-        .await
-        .unwrap();
-    store
-        .record_heartbeats(&[beat(1, 20, Some(1)), beat(2, 5, None)])
-        .await
-        .unwrap();
-    assert_eq!(
-        store.heartbeats(&[1, 2, 3, 4]).await.unwrap(),
-        [beat(1, 20, Some(1)), beat(2, 10, Some(7)), beat(3, 10, None)]
-    );
 }
