@@ -1,7 +1,9 @@
-//! What one ingress process is told to forget, every other one forgets too.
+//! What one ingress process is told to forget, every other one forgets too; and what they write down
+//! behind the requests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, interval};
 use tsms::{
     config::Millis,
     domain::time::Timestamp,
@@ -11,7 +13,7 @@ use tsms::{
 
 use crate::{
     access::granted,
-    world::{Tier, World, issue},
+    world::{DEADLINE, Tier, World, issue},
 };
 
 /// Answers about tokens come from the feed of changes here, never from a short memory.
@@ -74,4 +76,43 @@ async fn every_ingress_hears_of_a_revocation_embedded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_ingress_hears_of_a_revocation_fleet() {
     revocation(Tier::Fleet).await;
+}
+
+/// Nothing of it is on the way of a request; it is there soon after.
+async fn behind(tier: Tier) {
+    let world = World::start_with(tier, "[auth]\nwrite_behind_ms = 50").await;
+    let (id, token) = issue(&world.store, Some(world.till().terminal_id), &[]).await;
+    assert_eq!(world.me(&token).await.status, 200);
+    for _ in 0..3 {
+        assert_eq!(world.me("garbage").await.status, 401);
+    }
+    let deadline = Instant::now() + DEADLINE;
+    let mut turn = interval(Duration::from_millis(20));
+    loop {
+        turn.tick().await;
+        let used = world.store.token(id).await.unwrap().last_used_at;
+        let events = world.store.list_events(None, 10).await.unwrap();
+        let refused: i64 = events
+            .iter()
+            .filter(|event| {
+                (event.kind.as_str(), event.subject.as_str()) == ("token_malformed", "address:127.0.0.1")
+            })
+            .map(|event| event.count)
+            .sum();
+        if used.is_some() && refused == 3 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{used:?} {events:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_and_events_are_written_behind_embedded() {
+    behind(Tier::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_and_events_are_written_behind_fleet() {
+    behind(Tier::Fleet).await;
 }
