@@ -17,4 +17,5 @@ pub mod rules;
 pub mod sale;
 pub mod time;
 pub mod token;
+pub mod trace;
 pub mod work;

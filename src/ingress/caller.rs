@@ -111,7 +111,7 @@ pub(super) async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known
     if !identity.networks.is_empty() && !identity.networks.hold(trail.client) {
         app.events
             .saw(Kind::TokenNetwork, Who::Token(identity.token_id), &trail);
-        return Err(Error::NetworkRefused);
+        return Err(Error::AddressNotAllowed);
     }
     app.sightings.note(&known, now);
     Ok(known)

@@ -37,6 +37,16 @@ pub(super) enum Error {
     BodyLate,
     /// The connection ended before the body did.
     BodyBroken,
+    /// What came is no HTTP request.
+    HeadMalformed,
+    /// The headers are longer, or more, than the limit.
+    HeadTooLarge,
+    /// The address of the request is longer than the limit.
+    UriTooLong,
+    /// The headers did not arrive in time.
+    HeadLate,
+    /// The route may not be used from the client's network.
+    AddressNotAllowed,
     /// No token, or none that is good: the same answer for every reason.
     Unauthenticated,
     /// The token may not do this.
@@ -48,8 +58,6 @@ pub(super) enum Error {
     TerminalRequired,
     /// The terminal or its tenant is switched off, revoked or expired.
     TerminalInactive,
-    /// The token, or the admin API, may not be used from this address.
-    NetworkRefused,
     /// A login with a wrong serial number or key: the same answer for every reason.
     AuthenticationFailed,
     /// The token that was to be looked at is not good: the same answer for every reason.
@@ -160,11 +168,19 @@ impl Error {
             ),
             Error::BodyLate => (S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
             Error::BodyBroken => (S::BAD_REQUEST, "body_incomplete", "Body incomplete"),
+            Error::HeadMalformed => (S::BAD_REQUEST, "malformed_request", "Malformed request"),
+            Error::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                "Headers too large",
+            ),
+            Error::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "Address too long"),
+            Error::HeadLate => (S::REQUEST_TIMEOUT, "headers_timeout", "Headers too slow"),
+            Error::AddressNotAllowed => (S::FORBIDDEN, "address_not_allowed", "Address not allowed"),
             Error::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
             Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
             Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
             Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
-            Error::NetworkRefused => (S::FORBIDDEN, "network_refused", "Network refused"),
             Error::AuthenticationFailed => {
                 (S::UNAUTHORIZED, "authentication_failed", "Authentication failed")
             }
@@ -213,13 +229,19 @@ impl Error {
             Error::UnsupportedEncoding => "Send the body without compression.",
             Error::BodyLate => "The body did not arrive in time. Nothing was kept; send it again.",
             Error::BodyBroken => "The body ended early. Nothing was kept; send it again.",
+            Error::HeadMalformed => "What was sent is no HTTP request.",
+            Error::HeadTooLarge => "The headers are too long or too many.",
+            Error::UriTooLong => "The address of the request is too long.",
+            Error::HeadLate => {
+                "The headers did not arrive in time. Nothing was kept; send the request again."
+            }
+            Error::AddressNotAllowed => "This may not be used from the network of the client.",
             Error::Unauthenticated => "Send a valid token as Authorization: Bearer.",
             Error::AbilityMissing { ability } => {
                 return format!("The token does not carry the ability {ability}.");
             }
             Error::TerminalRequired => "The token belongs to no terminal.",
             Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
-            Error::NetworkRefused => "This may not be used from the address that the request came from.",
             Error::AuthenticationFailed => {
                 "The serial number and the key are not those of a terminal that is in use."
             }

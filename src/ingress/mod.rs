@@ -5,6 +5,7 @@
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
 mod admin;
+mod allow;
 mod auth;
 mod behind;
 mod body;
@@ -28,6 +29,7 @@ mod retry_after;
 mod security;
 mod status;
 mod submit;
+mod tls;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -37,7 +39,10 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -165,13 +170,27 @@ pub async fn serve(
     let app = Arc::new(App::new(Arc::clone(&config), keyring, store, committer));
     let attendants = attend(&app, &config);
     let router = router(app, ops);
-    let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-    };
-    let served = listen::serve(listener, router, bounds, stop).await;
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
+    let served = listen::serve(listener, router, bounds, leave).await;
+    drop(watching);
     pipeline.flush(FLUSH_LIMIT).await;
     attendants.leave().await;
     served

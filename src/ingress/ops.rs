@@ -8,6 +8,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -16,8 +17,8 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngressError, frame, listen};
-use crate::{config::Config, queue::Queue, store::Store, telemetry::metrics};
+use super::{IngressError, allow, frame, listen};
+use crate::{config::Config, domain::network::Networks, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
 pub(super) const PATHS: [&str; 3] = [METRICS, LIVE, READY];
@@ -48,8 +49,7 @@ pub async fn serve(
     let router = frame(routes(ops), limit);
     let bounds = listen::Bounds {
         connections: OPS_CONNECTIONS,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain: PING_LIMIT,
+        ..listen::Bounds::new(&config.ingress, PING_LIMIT, None)
     };
     listen::serve(listener, router, bounds, stop).await
 }
@@ -69,6 +69,8 @@ pub(super) struct Ops {
     queue: Queue,
     draining: CancellationToken,
     needs: Needs,
+    /// Who may read the metrics.
+    readers: Arc<Networks>,
     reuse: Duration,
     /// The last result. Held while a new one is made, so that many probers cause one look.
     last: Mutex<Option<(Instant, Health)>>,
@@ -87,6 +89,7 @@ impl Ops {
             queue,
             draining,
             needs,
+            readers: Arc::new(config.ingress.metrics_allow.clone()),
             reuse: config.ops.ready_cache_ms.duration(),
             last: Mutex::new(None),
         })
@@ -143,8 +146,10 @@ fn judge(health: Health, needs: Needs, draining: bool) -> (StatusCode, Readiness
 }
 
 pub(super) fn routes(ops: Arc<Ops>) -> Router {
+    let readers = Arc::clone(&ops.readers);
+    let guarded = middleware::from_fn_with_state(readers, allow::only);
     Router::new()
-        .route(METRICS, get(metrics_text))
+        .route(METRICS, get(metrics_text).layer(guarded))
         .route(LIVE, get(live))
         .route(READY, get(ready))
         .with_state(ops)

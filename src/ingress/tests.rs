@@ -1,6 +1,7 @@
 //! The whole router over a real record (SQLite) and the in-memory queue.
 
 mod till;
+mod twins;
 
 use std::collections::HashSet;
 
@@ -263,7 +264,7 @@ async fn the_admin_api_is_closed_to_other_networks() {
     let mall = Mall::open(|config| config.admin.allow = "10.0.0.0/8".parse().unwrap()).await;
     for token in ["", "garbage", &mall.till.token] {
         let answer = mall.get(token, "/api/v1/admin/tenants").await;
-        refused(&answer, 403, "network_refused");
+        refused(&answer, 403, "address_not_allowed");
     }
     assert_eq!(mall.statements("tokens.identity"), 0, "nobody is looked up");
 }

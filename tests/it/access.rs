@@ -308,7 +308,7 @@ async fn a_token_works_from_its_networks_only(world: World) {
     let refused = world.me(&bound_to("10.0.0.0/8, 2001:db8::/32").await).await;
     assert_eq!(
         (refused.status.as_u16(), refused.code().as_str()),
-        (403, "network_refused")
+        (403, "address_not_allowed")
     );
     assert_eq!(
         world.me(&bound_to("10.0.0.0/8, 127.0.0.1").await).await.status,

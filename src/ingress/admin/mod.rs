@@ -83,7 +83,7 @@ impl<A: Area> FromRequestParts<Arc<App>> for Admin<A> {
         let trail = Trail::of(parts).ok_or(Error::Internal)?;
         if !app.config.admin.allow.hold(trail.client) {
             app.events.saw(Kind::AdminNetwork, trail.address(), &trail);
-            return Err(Error::NetworkRefused);
+            return Err(Error::AddressNotAllowed);
         }
         let known = caller::known(parts, app).await?;
         if !known.identity.may(A::ABILITY) {

@@ -120,7 +120,7 @@ pub(super) async fn introspect(
 fn collapsed(error: Error) -> Error {
     match error {
         Error::Unauthenticated
-        | Error::NetworkRefused
+        | Error::AddressNotAllowed
         | Error::TerminalRequired
         | Error::TerminalInactive => Error::TokenInvalid,
         other => other,

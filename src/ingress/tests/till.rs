@@ -1,10 +1,6 @@
 //! A small mall: two tills with tokens, and whatever else a test of the router needs.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use axum::{
     Router,
@@ -34,9 +30,6 @@ use crate::{
 };
 
 const PEPPER: &str = "the pepper of the tests of the router";
-
-/// Where every request of these tests comes from.
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A till that may submit and read.
 pub(super) struct Till {
@@ -125,12 +118,14 @@ impl Mall {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("content-length", body.len())
-            .extension(ClientAddr(CLIENT));
+            .header("content-length", body.len());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request
+            .extensions_mut()
+            .insert(ClientAddr(Ipv4Addr::LOCALHOST.into()));
         let response = fixture::soon(self.router.clone().oneshot(request)).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
