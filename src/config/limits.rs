@@ -17,6 +17,8 @@ pub struct Limits {
     pub capacity: usize,
     /// Most requests decided in one call to Redis.
     pub check_batch: usize,
+    /// Least time from one call to the next.
+    pub check_every_ms: Millis,
     /// Most requests that wait for a call; beyond it this process decides by itself.
     pub check_queue: usize,
     /// How long a call may take; after that this process decides by itself.

@@ -20,7 +20,7 @@ use redis::{
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -176,10 +176,22 @@ impl Shared {
         locked(&self.table).decide(buckets, now, processes)
     }
 
-    /// Decides whatever waits in one call, one call after the other.
+    /// Decides whatever waits in one call, one call after the other. A call costs much more than a
+    /// request in it, so under load calls keep a distance; a request that comes alone never waits.
     async fn call(&self, mut waiting: mpsc::Receiver<Ask>) {
+        let most = self.settings.check_batch;
+        let mut next = Instant::now();
         let mut asks = Vec::new();
-        while waiting.recv_many(&mut asks, self.settings.check_batch).await > 0 {
+        while waiting.recv_many(&mut asks, most).await > 0 {
+            if Instant::now() < next && asks.len() < most {
+                sleep_until(next.into()).await;
+                while asks.len() < most
+                    && let Ok(ask) = waiting.try_recv()
+                {
+                    asks.push(ask);
+                }
+            }
+            next = Instant::now() + self.settings.check_every_ms.duration();
             self.decide(std::mem::take(&mut asks)).await;
         }
     }
