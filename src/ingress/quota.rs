@@ -11,7 +11,7 @@ use std::{
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
-use super::{App, caller::Till, error::Error};
+use super::{App, caller::Till, client_addr::ClientAddr, error::Error};
 use crate::{
     config,
     domain::{orders::Subject, time::Timestamp},
@@ -46,10 +46,12 @@ impl Slot {
 pub(super) async fn till(app: &App, till: &Till, extensions: &Extensions) -> Result<(), Error> {
     let (tenant, terminal) = (till.tenant.id, till.terminal.id);
     let subjects = [Subject::Terminal(terminal), Subject::Tenant(tenant)];
+    let address = extensions
+        .get::<ClientAddr>()
+        .map(|client| Subject::Address(client.0));
     let now = Timestamp::now();
-    let ends = subjects
-        .into_iter()
-        .filter_map(|one| app.orders.blocked(one, now));
+    let all = subjects.into_iter().chain(address);
+    let ends = all.filter_map(|one| app.orders.blocked(one, now));
     if let Some(end) = ends.max() {
         return Err(Error::Blocked {
             retry_after: app.retry_after.about(end.since(now)),

@@ -12,7 +12,12 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::Config,
+    domain::{
+        orders::{OrderKind, Subject},
+        time::Timestamp,
+    },
     limits::{Bucket, Limiter},
+    store::NewOrder,
 };
 
 use crate::{
@@ -155,6 +160,11 @@ mod embedded {
         let world = World::start_with(Tier::Embedded, &settings()).await;
         super::sixty_four_clients_get_the_quota_and_no_more(world).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_order_blocks_and_allows() {
+        super::an_order_blocks_and_allows(World::start_with(Tier::Embedded, &settings()).await).await;
+    }
 }
 
 mod fleet {
@@ -164,6 +174,11 @@ mod fleet {
     async fn sixty_four_clients_get_the_quota_and_no_more() {
         let world = World::start_with(Tier::Fleet, &settings()).await;
         super::sixty_four_clients_get_the_quota_and_no_more(world).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_order_blocks_and_allows() {
+        super::an_order_blocks_and_allows(World::start_with(Tier::Fleet, &settings()).await).await;
     }
 }
 
@@ -218,6 +233,71 @@ async fn never_more_than_the_quota_while_redis_hangs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn never_more_than_the_quota_when_redis_loses_everything() {
     redis_comes_and_goes(async |world, _| world.redis.as_ref().unwrap().flush_all()).await;
+}
+
+/// An operator's orders reach the ingress, keep a till out or let it through, and end; whom they
+/// refused is in the record.
+async fn an_order_blocks_and_allows(world: World) {
+    let (till, path) = (
+        world.till().clone(),
+        "/api/v1/submissions/00000000-0000-4000-8000-000000000000",
+    );
+    let order = async |kind| {
+        let order = NewOrder {
+            kind,
+            subject: Subject::Terminal(till.terminal_id),
+            owner: "test".to_owned(),
+            reason: "test".to_owned(),
+            ends_at: Timestamp::now().plus(DEADLINE),
+        };
+        world.store.give_order(&order).await.unwrap()
+    };
+    let until_status = async |status: u16, code: &str| {
+        let wait = async {
+            loop {
+                let answer = world.get(&till, path).await;
+                if answer.status.as_u16() == status && answer.code() == code {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait)
+            .await
+            .expect("the order is known")
+    };
+    // Asked again and again, the till uses up its quota.
+    until_status(429, "rate_limited").await;
+    let allowed = order(OrderKind::Allow).await;
+    until_status(404, "not_found").await;
+    for _ in 0..QUOTA * 2 {
+        let answer = world.get(&till, path).await;
+        assert_eq!(answer.status.as_u16(), 404, "let through");
+        let standing = answer.headers["ratelimit"].to_str().unwrap();
+        assert!(!standing.contains("\"terminal\""), "{standing}");
+    }
+    let blocked = order(OrderKind::Block).await;
+    let answer = until_status(429, "blocked").await;
+    assert!(answer.headers.contains_key("retry-after"));
+    world.store.lift_order(blocked, Timestamp::now()).await.unwrap();
+    world.store.lift_order(allowed, Timestamp::now()).await.unwrap();
+    until_status(404, "not_found").await;
+
+    let refused = async {
+        loop {
+            let since = Timestamp::now().minus(Duration::from_secs(3600));
+            let top = world.store.top_refused(since, 10).await.unwrap();
+            let its = |one: &&tsms::store::Refused| one.identifier == till.terminal_id.to_string();
+            if let Some(one) = top.iter().find(its) {
+                return (one.class.clone(), one.tenant_id);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let counted = tokio::time::timeout(DEADLINE, refused)
+        .await
+        .expect("it is counted");
+    assert_eq!(counted, ("terminal".to_owned(), till.tenant_id));
+    world.end().await;
 }
 
 /// The limiters of several ingresses at one Redis.
