@@ -35,6 +35,8 @@ use crate::{
 };
 
 const PEPPER: &str = "the pepper of the tests of the router";
+/// A rate limit that no test reaches by accident.
+const UNREACHED: u32 = 1_000_000;
 
 /// Where every request of these tests comes from.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -73,6 +75,9 @@ impl Mall {
         let url = format!("sqlite:{}", folder.path().join("tsms.db").display());
         config.database.url = serde_json::from_value(url.into()).unwrap();
         config.auth.pepper = config::Secret::new(PEPPER);
+        // Out of the way, unless a test is about them.
+        config.limits.terminal.quota = UNREACHED;
+        config.limits.tenant.quota = UNREACHED;
         change(&mut config);
         let config = Arc::new(config);
         let store = store::open(&config.database).await.unwrap();
