@@ -123,8 +123,8 @@ fn a_recorded_sale_shows_exact_amounts_and_utc_times() {
         "voided_at": null,
         "void_reason": null,
         "void_forward": null,
-        "refunds": [],
         "refunded_amount": null,
+        "refunds": [],
     });
     assert_eq!(shown, expected);
 }
