@@ -105,6 +105,9 @@ impl Committer {
         share: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<Kept, Failed>>, Full> {
         let (answer, receiver) = oneshot::channel();
+        if self.is_full() {
+            return Err(Full::Everybody);
+        }
         let seat = Seats::take(&self.seats, draft.tenant_id).ok_or(Full::Tenant)?;
         let waiting = Waiting {
             draft,

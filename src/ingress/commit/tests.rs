@@ -45,7 +45,7 @@ fn bench_with_queue(
 ) -> Bench {
     let mut settings = fixture::settings();
     settings.commit_writers = 1;
-    settings.commit_tenant_percent = 200;
+    settings.commit_tenant_percent = 100;
     change(&mut settings);
     let (committed, commits) = mpsc::unbounded_channel();
     let (pushed, pushes) = mpsc::unbounded_channel();
