@@ -52,7 +52,7 @@ pub(super) enum TokenCommand {
         /// What a person calls it.
         #[arg(long, default_value = "made on the command line")]
         name: String,
-        /// What it may do, one or more; transaction:create and transaction:read unless given.
+        /// What it may do, one or more; the three of a till unless given.
         #[arg(long, value_parser = TERMINAL_ABILITIES, conflicts_with = "admin")]
         ability: Vec<String>,
         /// When it ends; never unless given.
