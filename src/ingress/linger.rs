@@ -65,7 +65,8 @@ async fn discard(rest: impl stream::Stream<Item = <BodyDataStream as stream::Str
     while bytes < MOST_BYTES {
         match rest.next().await {
             Some(Ok(piece)) => bytes = bytes.saturating_add(piece.len()),
-            Some(Err(_)) | None => return true,
+            Some(Err(_)) => return false,
+            None => return true,
         }
     }
     false
