@@ -23,16 +23,19 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tsms::{
     config::{Config, Secret},
+    credentials::{Credentials, Wish},
     domain::{
         checksum::{self, Version},
         json::{self as strict, Duplicates, Limits},
+        keyring::Keyring,
         time::Timestamp,
-        token::{self, Kind},
     },
     standin::sim::{self, SimTerminal, make_sale},
     store::{self, NewTerminal},
 };
 
+/// What the server keys its hashes with.
+const PEPPER: &str = "the pepper of the server under attack";
 const LIMIT: usize = 2 * 1024 * 1024;
 const ROUTE: &str = "/api/v1/transactions/official";
 /// Times the whole list is sent; memory is compared after the first and after the last.
@@ -64,6 +67,7 @@ impl Server {
             .env("TSMS__DATABASE__URL", &database)
             .env("TSMS__INGRESS__LISTEN", "127.0.0.1:0")
             .env("TSMS__INGRESS__BODY_BUDGET_BYTES", (8 * LIMIT).to_string())
+            .env("TSMS__AUTH__PEPPER", PEPPER)
             .env("TSMS__LOG__FORMAT", "json")
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).unwrap())
@@ -157,10 +161,13 @@ async fn register(database: &str) -> SimTerminal {
         })
         .await
         .unwrap();
-    let minted = token::mint(Kind::Terminal);
-    let abilities = ["transaction:create", "transaction:read"];
-    store
-        .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
+    let wish = Wish {
+        terminal_id: Some(terminal.id),
+        ..Wish::default()
+    };
+    let keyring = Keyring::new([PEPPER]).unwrap();
+    let (_, token) = Credentials::new(store, keyring, "live")
+        .issue(wish)
         .await
         .unwrap();
     SimTerminal {
@@ -168,7 +175,7 @@ async fn register(database: &str) -> SimTerminal {
         tenant_id: tenant.id,
         serial_number: "SN-1".to_owned(),
         customer_code: "C-T1".to_owned(),
-        token: minted.plain,
+        token,
     }
 }
 
