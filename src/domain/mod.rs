@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod money;
 pub mod network;
 pub mod payload;
+pub mod reversal;
 pub mod rotation;
 pub mod rules;
 pub mod sale;

@@ -3,6 +3,7 @@
 
 mod envelope;
 mod fields;
+mod reversal;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod transaction;
 
 use uuid::Uuid;
 
+pub use self::reversal::{RefundRequest, VoidRequest, read_refund, read_void, void_checksum};
 use super::{
     checksum::{self, Digest, Version},
     json::{self, Limits},

@@ -28,6 +28,7 @@ const LONGEST_CREDENTIALS: usize = 256;
 
 const CREATE: &str = ability::TRANSACTION_CREATE;
 const READ: &str = ability::TRANSACTION_READ;
+const BEAT: &str = ability::HEARTBEAT_SEND;
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +208,17 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         admit(parts, app, READ).await.map(Self)
+    }
+}
+
+/// The caller of the heartbeat.
+pub(super) struct Beater(pub(super) Arc<Till>);
+
+impl FromRequestParts<Arc<App>> for Beater {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        admit(parts, app, BEAT).await.map(Self)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
+//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is
+//! a row of the table in `error`.
 
 mod admin;
 mod allow;
@@ -18,14 +19,17 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod form;
+mod heartbeat;
 mod identities;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
+mod pass_on;
 mod problem;
 mod request_id;
 mod retry_after;
+mod reverse;
 mod security;
 mod status;
 mod submit;
@@ -77,13 +81,23 @@ struct App {
     sightings: Arc<behind::Sightings>,
     events: Arc<security::SecurityLog>,
     committer: commit::Committer,
+    pass_on: pass_on::PassOn,
+    beats: heartbeat::Beats,
     body_budget: Arc<Semaphore>,
+    /// Places for voids and refunds under way.
+    reversals: Semaphore,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
 
 impl App {
-    fn new(config: Arc<Config>, keyring: Keyring, store: Store, committer: commit::Committer) -> Self {
+    fn new(
+        config: Arc<Config>,
+        keyring: Keyring,
+        store: Store,
+        queue: &Queue,
+        committer: commit::Committer,
+    ) -> Self {
         let (settings, auth) = (&config.ingress, &config.auth);
         let bounds = Bounds {
             json: Limits {
@@ -104,6 +118,9 @@ impl App {
             )),
             events: Arc::new(security::SecurityLog::new(auth.event_capacity)),
             committer,
+            pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
+            beats: heartbeat::Beats::new(&config.heartbeat),
+            reversals: Semaphore::new(settings.reversal_slots.min(Semaphore::MAX_PERMITS)),
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
@@ -162,12 +179,14 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
-    let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let keyring = config
         .keyring()
         .map_err(|error| IngressError(error.to_string()))?;
     warn_of_lost_peppers(&keyring, &store).await;
-    let app = Arc::new(App::new(Arc::clone(&config), keyring, store, committer));
+    let app = App::new(Arc::clone(&config), keyring, store.clone(), &queue, committer);
+    let app = Arc::new(app);
+    let beats = app.beats.clone();
+    let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let attendants = attend(&app, &config);
     let router = router(app, ops);
     let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
@@ -178,6 +197,10 @@ pub async fn serve(
         let every = config.ingress.tls_reload_ms.duration();
         AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
     });
+    let writing = beats
+        .clone()
+        .write_behind(store.clone(), config.heartbeat.flush_ms.duration());
+    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
     // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
     let leave = CancellationToken::new();
     let notice = notice.duration();
@@ -190,9 +213,13 @@ pub async fn serve(
         }
     }));
     let served = listen::serve(listener, router, bounds, leave).await;
-    drop(watching);
+    drop((watching, writing));
     pipeline.flush(FLUSH_LIMIT).await;
     attendants.leave().await;
+    let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
+    if written.is_err() {
+        tracing::warn!("stopped before the last heartbeats were written");
+    }
     served
 }
 
@@ -246,6 +273,9 @@ async fn warn_of_lost_peppers(keyring: &Keyring, store: &Store) {
 
 const SUBMIT: &str = "/api/v1/transactions/official";
 const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
+const VOID: &str = "/api/v1/transactions/{id}/void";
+const REFUND: &str = "/api/v1/transactions/{id}/refund";
+const HEARTBEAT: &str = "/api/v1/heartbeat";
 const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
 
 fn status_url(transaction_id: Uuid) -> String {
@@ -263,6 +293,9 @@ fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
             SUBMIT,
             post(submit::submit).layer(middleware::from_fn(linger::linger)),
         )
+        .route(VOID, post(reverse::void))
+        .route(REFUND, post(reverse::refund))
+        .route(HEARTBEAT, post(heartbeat::heartbeat))
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
         .merge(auth::routes())

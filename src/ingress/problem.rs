@@ -22,6 +22,10 @@ struct Document<'a> {
     errors: Vec<Member>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voided_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void_reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +78,8 @@ pub(super) fn render(error: &Error, request_id: &RequestId) -> Response {
             })
             .collect(),
         retry_after: error.retry_after(),
+        voided_at: error.voided().map(|(at, _)| at.to_string()),
+        void_reason: error.voided().map(|(_, reason)| reason),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = (status, Body::from(body)).into_response();

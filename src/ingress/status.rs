@@ -15,6 +15,7 @@ use super::{App, caller::Reader, deadline::Deadline, error::Error, status_url};
 use crate::{
     domain::{
         money::Money,
+        reversal::{Reversal, ReversalKind},
         sale::{Finding, ForwardState, ValidationStatus},
         time::Timestamp,
     },
@@ -25,7 +26,7 @@ use crate::{
 const LOOKUP_IDS: usize = 500;
 
 /// The `{id}` of a path: a UUID in its usual form and nothing else, never a row number.
-pub(super) struct PathId(Uuid);
+pub(super) struct PathId(pub(super) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Error;
@@ -59,6 +60,14 @@ pub(super) async fn transaction(
 /// Reads in an order that leaves no gap: the row, then the submission that may still become the row,
 /// then the row again in case it was made in between.
 async fn find(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
+    let Some(mut status) = find_sale(app, terminal_id, id).await? else {
+        return Ok(None);
+    };
+    status.reversed(app.store.reversals_of(terminal_id, id).await?);
+    Ok(Some(status))
+}
+
+async fn find_sale(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
     if let Some(view) = view(app, terminal_id, id).await? {
         return with_submission(app, terminal_id, view).await.map(Some);
     }
@@ -134,8 +143,14 @@ async fn find_submission(
     Ok(Some(SubmissionStatus::new(submission, &words)))
 }
 
+/// The word for a sale that is void, whatever else became of it.
+const VOIDED: &str = "VOIDED";
+
 /// The one word a till shows for a recorded sale.
 fn word(view: &TransactionView) -> &'static str {
+    if view.row.voided_at.is_some() {
+        return VOIDED;
+    }
     if view.dead_code.is_some() {
         return "DEAD_LETTERED";
     }
@@ -171,6 +186,20 @@ pub(super) struct TransactionStatus {
     recorded_at: Option<String>,
     decided_at: Option<String>,
     voided_at: Option<String>,
+    void_reason: Option<String>,
+    /// How far the web application was told of the void.
+    void_forward: Option<Forward>,
+    refunded_amount: Option<Money>,
+    refunds: Vec<Refund>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refund {
+    refund_reference_id: Option<String>,
+    refund_amount: Money,
+    refund_reason: String,
+    refunded_at: String,
+    forward: Forward,
 }
 
 #[derive(Debug, Serialize)]
@@ -201,6 +230,41 @@ impl TransactionStatus {
             recorded_at: None,
             decided_at: None,
             voided_at: None,
+            void_reason: None,
+            void_forward: None,
+            refunded_amount: None,
+            refunds: Vec::new(),
+        }
+    }
+
+    /// With the void and refunds of the sale, which may be known before the sale has a row.
+    fn reversed(&mut self, reversals: Vec<Reversal>) {
+        for reversal in reversals {
+            let forward = Forward {
+                state: reversal.state,
+                attempts: reversal.attempts,
+                settled_at: reversal.settled_at.map(|at| at.to_string()),
+            };
+            let at = reversal.made_at.to_string();
+            match reversal.kind {
+                ReversalKind::Void => {
+                    self.status = VOIDED;
+                    self.voided_at = Some(at);
+                    self.void_reason = Some(reversal.reason);
+                    self.void_forward = Some(forward);
+                }
+                ReversalKind::Refund => {
+                    let sum = self.refunded_amount.unwrap_or_default() + reversal.amount;
+                    self.refunded_amount = Some(sum);
+                    self.refunds.push(Refund {
+                        refund_reference_id: Some(reversal.reference).filter(|text| !text.is_empty()),
+                        refund_amount: reversal.amount,
+                        refund_reason: reversal.reason,
+                        refunded_at: at,
+                        forward,
+                    });
+                }
+            }
         }
     }
 
@@ -228,6 +292,10 @@ impl TransactionStatus {
             recorded_at: Some(row.created_at.to_string()),
             decided_at: text(row.decided_at),
             voided_at: text(row.voided_at),
+            void_reason: row.void_reason,
+            void_forward: None,
+            refunded_amount: None,
+            refunds: Vec::new(),
         }
     }
 }

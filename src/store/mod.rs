@@ -6,6 +6,9 @@ mod tries;
 #[macro_use]
 mod transaction_row;
 
+#[macro_use]
+mod reversal_row;
+
 mod accept;
 mod audit;
 mod cells;
@@ -19,14 +22,18 @@ mod driver;
 mod enrolments;
 mod forwards;
 mod group;
+mod heartbeats;
 mod ids;
 mod lease;
 mod logins;
 mod migrate;
 mod money;
+mod parked;
 mod pieces;
 mod pool;
 mod record;
+mod reversal_deliveries;
+mod reversals;
 mod rotation;
 mod security;
 mod sightings;
@@ -43,11 +50,14 @@ pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
 pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
+pub use heartbeats::Heartbeat;
 pub use logins::Known;
+pub use reversal_deliveries::ClaimedReversals;
+pub use reversals::{NewReversal, Reversed};
 pub use rotation::{Holder, Replaced};
 pub use security::{EventRow, NewEvent};
 pub use submissions::{Accepted, ItemResult, ItemState, NewSubmission, SubmissionView};
-pub use sweep::{AuditGap, Mark};
+pub use sweep::{AuditGap, Mark, ReversalGap};
 pub use switches::TerminalChange;
 pub use tokens::{NewToken, Origin, TokenRow};
 pub use transactions::{Decision, Existing, TransactionView, Validated};
@@ -117,7 +127,7 @@ struct Inner {
 pub enum Sequence {
     /// `submissions.id`
     Submission,
-    /// `transactions.id`
+    /// `transactions.id` and `reversals.id`
     Transaction,
 }
 

@@ -21,12 +21,15 @@ mod bodies;
 mod callbacks;
 mod faults;
 mod journey;
+mod left;
 mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod reversals;
 mod revocation;
 mod sight;
+mod voids;
 mod webapp;
 mod world;
 

@@ -61,7 +61,7 @@ pub(super) async fn login(
         terminal: known.terminal,
         tenant: known.tenant,
     };
-    let grant = Grant::new(&till, plain, usual_abilities(), end);
+    let grant = Grant::new(&app, &till, plain, usual_abilities(), end);
     Ok(Json(Success::of(grant)))
 }
 

@@ -46,7 +46,10 @@ struct Terminal {
 }
 
 /// Facts of the token and its terminal, which must be in use.
-pub(super) async fn me(Bearer(known): Bearer) -> Result<Json<Success<Me>>, Error> {
+pub(super) async fn me(
+    State(app): State<Arc<App>>,
+    Bearer(known): Bearer,
+) -> Result<Json<Success<Me>>, Error> {
     let till = match &known.till {
         Some(_) => Some(known.usable_till(Timestamp::now())?),
         None => None,
@@ -69,7 +72,7 @@ pub(super) async fn me(Bearer(known): Bearer) -> Result<Json<Success<Me>>, Error
         tenant_code: till.tenant.code.clone(),
         tenant_name: till.tenant.name.clone(),
         timezone: till.tenant.timezone.clone(),
-        terminal_config: TerminalConfig::of(&till),
+        terminal_config: TerminalConfig::of(&app, &till),
     });
     Ok(Json(Success::of(Me { token, terminal })))
 }

@@ -24,9 +24,6 @@ pub(super) const REFRESH: &str = "/api/v1/auth/refresh";
 pub(super) const ME: &str = "/api/v1/auth/me";
 pub(super) const INTROSPECT: &str = "/api/v1/tokens/introspect";
 
-/// Seconds between two heartbeats that a till is asked for.
-const HEARTBEAT_SECONDS: u32 = 300;
-
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route(REGISTER, post(register::register))
@@ -82,15 +79,15 @@ pub(super) struct TerminalConfig {
     /// Whether results are posted to a callback URL.
     notifications_enabled: bool,
     /// Seconds between two heartbeats.
-    heartbeat_threshold: u32,
+    heartbeat_threshold: u64,
 }
 
 impl TerminalConfig {
-    fn of(till: &Till) -> Self {
+    fn of(app: &App, till: &Till) -> Self {
         Self {
             supports_guest_count: false,
             notifications_enabled: till.terminal.callback_url.is_some(),
-            heartbeat_threshold: HEARTBEAT_SECONDS,
+            heartbeat_threshold: app.config.heartbeat.interval_ms.duration().as_secs(),
         }
     }
 }
@@ -112,7 +109,7 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    fn new(till: &Till, token: String, abilities: Vec<String>, end: Option<Timestamp>) -> Self {
+    fn new(app: &App, till: &Till, token: String, abilities: Vec<String>, end: Option<Timestamp>) -> Self {
         Self {
             serial_number: till.terminal.serial_number.clone(),
             terminal_id: till.terminal.id,
@@ -122,7 +119,7 @@ impl Grant {
             token_type: "Bearer",
             expires_in: end.map(|end| end.since(Timestamp::now()).as_secs()),
             abilities,
-            terminal_config: TerminalConfig::of(till),
+            terminal_config: TerminalConfig::of(app, till),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn refresh(
         .map_err(|error| app.store_failed(&error))?;
     match replaced {
         Replaced::By(_, end) => {
-            let grant = Grant::new(&till, plain, known.identity.abilities.clone(), end);
+            let grant = Grant::new(&app, &till, plain, known.identity.abilities.clone(), end);
             Ok(Json(Success::of(grant)))
         }
         Replaced::Already => {

@@ -72,7 +72,7 @@ pub(super) async fn register(
         Redeemed::Done(both) => {
             let (terminal, tenant) = *both;
             let till = Till { terminal, tenant };
-            let grant = Grant::new(&till, plain, usual_abilities(), end);
+            let grant = Grant::new(&app, &till, plain, usual_abilities(), end);
             Ok(Json(Success::of(grant)))
         }
         Redeemed::Used => {

@@ -64,6 +64,18 @@ fn every_error() -> Vec<Error> {
         Error::SubmissionConflict {
             accepted_at: Timestamp::from_micros(0),
         },
+        Error::AlreadyVoided {
+            voided_at: Timestamp::from_micros(0),
+            void_reason: "x".repeat(255),
+        },
+        Error::AlreadyRefunded,
+        Error::TransactionUndecided { retry_after: 1 },
+        Error::TransactionInvalid,
+        Error::RefundConflict {
+            refunded_at: Timestamp::from_micros(0),
+        },
+        Error::RefundExceedsSale { left: Money::MAX },
+        Error::TooManyRefunds { limit: 1 },
         Error::Internal,
     ]
 }
@@ -91,7 +103,7 @@ fn codes_are_stable_words_and_used_once() {
 fn whoever_is_told_to_wait_is_told_how_long() {
     for error in every_error() {
         let (status, code, _) = error.row();
-        let waits = status == StatusCode::SERVICE_UNAVAILABLE;
+        let waits = status == StatusCode::SERVICE_UNAVAILABLE || code == "transaction_undecided";
         assert_eq!(error.retry_after().is_some(), waits, "{code}");
     }
 }

@@ -80,8 +80,9 @@ impl Mall {
             ops::Needs::Record,
         );
         let keyring = config.keyring().unwrap();
-        let app = Arc::new(App::new(Arc::clone(&config), keyring, store.clone(), committer));
-        let both = ["transaction:create", "transaction:read"];
+        let app = App::new(Arc::clone(&config), keyring, store.clone(), &queue, committer);
+        let app = Arc::new(app);
+        let both = ["transaction:create", "transaction:read", "heartbeat:send"];
         let (till, _) = register(&store, "S-1", &both).await;
         let (neighbour, _) = register(&store, "S-2", &both).await;
         let (blind, _) = register(&store, "S-3", &["transaction:read"]).await;
