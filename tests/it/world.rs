@@ -54,7 +54,6 @@ pub(crate) struct World {
     pub(crate) tills: Vec<SimTerminal>,
     /// The queue server, where the tier has one.
     pub(crate) redis: Option<Redis>,
-    config: Arc<Config>,
     stop: CancellationToken,
     roles: Vec<JoinHandle<Result<(), FleetError>>>,
     sink_stop: CancellationToken,
@@ -100,7 +99,6 @@ impl World {
             config,
             base,
             http: reqwest::Client::new(),
-            config,
             store,
             queue,
             sink,
