@@ -3,12 +3,11 @@
 //! Every bound of every loop, queue, body, page, retry and wait has its name here. Unknown keys are
 //! refused, and so are pairs that contradict each other.
 
+mod auth;
 mod checks;
-mod heartbeat;
 mod layers;
 mod limits;
-mod notification;
-mod outside;
+mod outbound;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -17,12 +16,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::Deserialize;
 
-pub use heartbeat::Heartbeat;
+pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
-pub use notification::Notification;
-pub use outside::Forwarding;
-pub use transport::{Admin, ProxyHeader, TlsVersion};
+pub use outbound::{Forwarding, Notification};
+pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
     domain::{network::Networks, rules::RuleSet},
@@ -83,14 +81,16 @@ pub struct Config {
     pub queue: Queue,
     /// The HTTP ingress.
     pub ingress: Ingress,
+    /// Tokens and who may have them.
+    pub auth: Auth,
+    /// The admin API.
+    pub admin: Admin,
+    /// Signs of life of terminals.
+    pub heartbeat: Heartbeat,
     /// Rate limits.
     pub limits: Limits,
     /// Back-pressure.
     pub gate: Gate,
-    /// Signs of life of terminals.
-    pub heartbeat: Heartbeat,
-    /// Who may administer.
-    pub admin: Admin,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
     pub ops: Ops,
     /// Pools, by stage name.
@@ -253,6 +253,18 @@ pub struct Ingress {
     pub retry_after_min_s: u64,
     /// Longest `Retry-After`, in seconds.
     pub retry_after_max_s: u64,
+}
+
+/// `[heartbeat]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// What a terminal is told: when its next heartbeat is due.
+    pub interval_ms: Millis,
+    /// Pause between two writes of the heartbeats that came meanwhile.
+    pub flush_ms: Millis,
+    /// Most terminals whose heartbeat waits to be written.
+    pub capacity: usize,
 }
 
 /// `[ops]`

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod config;
+pub mod credentials;
 pub mod domain;
 pub mod fleet;
 pub mod ingress;

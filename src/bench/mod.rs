@@ -155,7 +155,7 @@ pub async fn run(options: Options, listener: fn(&str)) -> Result<Report, BenchEr
     let report = Report::new(&options);
     let tier = tier::Tier::prepare(&options).await?;
     listener("registering terminals");
-    let tills = tills::register(&tier.store, options.tenants, options.terminals).await?;
+    let tills = tills::register(&tier.store, &tier.credentials, options.tenants, options.terminals).await?;
     let scenarios = options.scenarios.clone();
     let mut bench = Bench {
         options,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, Layers},
+    credentials::Credentials,
     stage::Stage,
     standin::sink::{BULK_PATH, Summary},
     store::{self, Store},
@@ -25,6 +26,9 @@ use crate::{
 
 /// Bearer token between the tier and its stand-in web application.
 const SINK_TOKEN: &str = "bench";
+
+/// What keys the hashes of the tokens; the tier is gone when the bench is.
+const PEPPER: &str = "the pepper of a tier that is measured";
 
 /// Sales the stand-in web application holds.
 const SINK_ENTRIES: usize = 5_000_000;
@@ -53,6 +57,8 @@ pub(super) struct Tier {
     pub(super) redis: Option<SocketAddr>,
     /// The record, for registrations.
     pub(super) store: Store,
+    /// What makes their tokens.
+    pub(super) credentials: Credentials,
     pub(super) database_url: String,
     pub(super) processes: Vec<Process>,
     /// Where each role serves `/metrics`.
@@ -117,6 +123,7 @@ impl Tier {
             ingress,
             sink,
             redis,
+            credentials: Credentials::of(&config, store.clone())?,
             store,
             database_url,
             processes,
@@ -308,6 +315,7 @@ fn settings(
         ("FORWARDING__ENABLED", "true".to_owned()),
         ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),
+        ("AUTH__PEPPER", PEPPER.to_owned()),
         ("LOG__LEVEL", "warn".to_owned()),
         ("LOG__FORMAT", "text".to_owned()),
         ("FLEET__DATA_DIR", folder.join("data").display().to_string()),

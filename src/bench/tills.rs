@@ -8,11 +8,8 @@ use uuid::Uuid;
 
 use super::{BenchError, client};
 use crate::{
-    domain::{
-        checksum::Version,
-        time::Timestamp,
-        token::{self, Kind as TokenKind},
-    },
+    credentials::{Credentials, Wish},
+    domain::{checksum::Version, time::Timestamp},
     standin::sim::{Kind, SUBMIT_PATH, SimTerminal, make_sale},
     store::{NewTerminal, Store},
 };
@@ -20,12 +17,10 @@ use crate::{
 /// Registrations under way at the same time.
 const PARALLEL: usize = 8;
 
-/// What a terminal's token may do.
-const ABILITIES: [&str; 2] = ["transaction:create", "transaction:read"];
-
 /// Registers `count` terminals of `tenants` tenants, each with a token.
 pub(super) async fn register(
     store: &Store,
+    credentials: &Credentials,
     tenants: usize,
     count: usize,
 ) -> Result<Vec<SimTerminal>, BenchError> {
@@ -54,16 +49,18 @@ pub(super) async fn register(
                     expires_at: None,
                 })
                 .await?;
-            let minted = token::mint(TokenKind::Terminal);
-            store
-                .create_token(&minted.digest, Some(terminal.id), "bench", &ABILITIES, None)
-                .await?;
+            let wish = Wish {
+                terminal_id: Some(terminal.id),
+                name: "bench".to_owned(),
+                ..Wish::default()
+            };
+            let (_, token) = credentials.issue(wish).await?;
             Ok::<_, BenchError>(SimTerminal {
                 terminal_id: terminal.id,
                 tenant_id: shop.id,
                 serial_number,
                 customer_code: shop.code.clone(),
-                token: minted.plain,
+                token,
             })
         });
     stream::iter(tills).buffer_unordered(PARALLEL).try_collect().await

@@ -39,6 +39,10 @@ pub(super) fn run(setup: &Setup, command: &ConfigCommand) -> Result<(), Failure>
 fn check(setup: &Setup, fleet: bool) -> Result<(), Failure> {
     let config = setup.config()?;
     match config.check_fleet() {
+        // With SQLite the pepper is made when it is first needed, not by looking.
+        Ok(()) if fleet && !config.database.url.reveal().starts_with("sqlite:") => {
+            config.keyring()?;
+        }
         Ok(()) => {}
         Err(error) if fleet => return Err(error.into()),
         Err(_) => {

@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::{Config, Secret},
+    credentials::Credentials,
     domain::checksum::Version,
     fleet::{Fleet, FleetError},
     outcome::Verdict,
@@ -62,7 +63,8 @@ impl Demo {
                 "forwarding.endpoint is set, but the demo forwards to its own stand-in",
             ));
         }
-        let terminals = sim_command::enrol(store, TENANTS, TERMINALS_PER_TENANT).await?;
+        let credentials = Credentials::of(config, store.clone())?;
+        let terminals = sim_command::enrol(store, &credentials, TENANTS, TERMINALS_PER_TENANT).await?;
         let folder = sim_command::demo_folder(config);
         sim_command::write_private(
             &folder.join("terminals.json"),

@@ -9,7 +9,7 @@ use tsms::{
     store::{NewTerminal, Store, StoreError},
 };
 
-use super::{Exit, Failure, Setup, print};
+use super::{Exit, Failure, Setup, enrolment, print};
 
 /// Rows read at a time while looking for one by its code or serial number.
 const LOOK_UP_PAGE: usize = 500;
@@ -53,7 +53,7 @@ pub(super) enum TenantCommand {
         /// Its id or code.
         tenant: String,
     },
-    /// Stop a tenant from submitting. Caches may let it through until `ingress.identity_ttl_ms` has passed.
+    /// Stop a tenant from submitting; every ingress knows within a second.
     Disable {
         /// Its id or code.
         tenant: String,
@@ -63,7 +63,8 @@ pub(super) enum TenantCommand {
 /// Register tills and switch them on and off.
 #[derive(Subcommand)]
 pub(super) enum TerminalCommand {
-    /// Register a terminal of a tenant. Give it a token with `tsms token create --terminal`.
+    /// Register a terminal of a tenant. Give it a token with `tsms token create --terminal`, or let the
+    /// till register itself with `tsms terminal enrol`.
     #[command(
         after_help = "Example:\n  tsms terminal create --tenant CC-012 --serial CC-012-01 \\\n    \
         --callback https://pos.example/tsms"
@@ -91,6 +92,34 @@ pub(super) enum TerminalCommand {
         tenant: Option<String>,
         #[command(flatten)]
         page: Page,
+    },
+    /// Make a code with which one till registers itself and gets its token, and print it, this once.
+    #[command(after_help = "Example:\n  tsms terminal enrol --tenant CC-012 --serial CC-012-01")]
+    Enrol {
+        /// Id or code of the tenant it stands in.
+        #[arg(long)]
+        tenant: String,
+        /// The serial number of the till; the terminal is made if there is none.
+        #[arg(long)]
+        serial: String,
+        /// How long the code is good; `auth.enrolment_ttl_ms` unless given.
+        #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=8784))]
+        expires_in_hours: Option<u32>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Set the key with which a till of the old kind logs in (`POST /api/v1/auth/terminal`).
+    #[command(
+        after_help = "Examples:\n  tsms terminal key CC-012-01\n  tsms terminal key CC-012-01 --stdin < key.txt"
+    )]
+    Key {
+        /// Its id or serial number.
+        terminal: String,
+        /// Take the key from standard input instead of making one; at least 16 characters.
+        #[arg(long)]
+        stdin: bool,
+        #[command(flatten)]
+        output: Output,
     },
     /// Let a terminal submit again.
     Activate {
@@ -174,6 +203,17 @@ async fn set_active(store: &Store, word: &str, active: bool) -> Result<(), Failu
 pub(super) async fn terminal(setup: &Setup, command: TerminalCommand) -> Result<(), Failure> {
     let store = setup.store().await?;
     match command {
+        TerminalCommand::Enrol {
+            tenant,
+            serial,
+            expires_in_hours,
+            output,
+        } => enrolment::enrol(setup, &tenant, &serial, expires_in_hours, output.json).await,
+        TerminalCommand::Key {
+            terminal,
+            stdin,
+            output,
+        } => enrolment::key(setup, &terminal, stdin, output.json).await,
         TerminalCommand::Create {
             tenant,
             serial,
@@ -244,16 +284,8 @@ pub(super) async fn find_terminal(store: &Store, word: &str) -> Result<Terminal,
     {
         return Ok(terminal);
     }
-    let mut after = 0;
-    for _ in 0..LOOK_UP_PAGES {
-        let page = store.list_terminals(None, after, LOOK_UP_PAGE).await?;
-        let Some(last) = page.last().map(|terminal| terminal.id) else {
-            break;
-        };
-        after = last;
-        if let Some(found) = page.into_iter().find(|terminal| terminal.serial_number == word) {
-            return Ok(found);
-        }
+    if let Some(known) = store.terminal_by_serial(word).await? {
+        return Ok(known.terminal);
     }
     Err(missing("terminal", word))
 }

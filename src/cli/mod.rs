@@ -6,6 +6,7 @@ mod checksum;
 mod config;
 mod demo;
 mod directory;
+mod enrolment;
 mod fail;
 mod limits;
 mod print;
@@ -21,7 +22,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tsms::{
     config::{Config, Layers, Origin, Secret},
-    store::Store,
+    credentials::Credentials,
+    store::{Actor, Store},
 };
 
 use fail::{Exit, Failure};
@@ -140,7 +142,22 @@ impl Setup {
         let config = self.config()?;
         let store = tsms::store::open(&config.database).await?;
         store.ping().await.map_err(unmigrated)?;
-        Ok(store)
+        Ok(store.acting_as(actor()))
+    }
+
+    /// A maker of tokens for `store`.
+    fn credentials(&self, store: Store) -> Result<Credentials, Failure> {
+        Ok(Credentials::of(&self.config()?, store)?)
+    }
+}
+
+/// Who sits at the command line, for the record of changes.
+fn actor() -> Actor {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    Actor {
+        name: format!("cli:{user}"),
+        address: String::new(),
+        request_id: String::new(),
     }
 }
 

@@ -97,6 +97,9 @@ pub(super) async fn scheduler(setup: &Setup, args: SchedulerArgs) -> Result<(), 
 /// Runs roles that share the database and the queue with other processes.
 async fn serve(config: Config, roles: &Roles) -> Result<(), Failure> {
     config.check_fleet()?;
+    if roles.ingress {
+        config.keyring()?;
+    }
     logs::start(&config.log);
     let store = store::open(&config.database).await?;
     store.ping().await.map_err(unmigrated)?;

@@ -12,6 +12,7 @@ use std::{
 use clap::Subcommand;
 use tokio_util::sync::CancellationToken;
 use tsms::{
+    credentials::{Credentials, Wish},
     domain::{checksum::Version, time::Timestamp},
     fleet::stop_on_signal,
     standin::sim::{
@@ -24,7 +25,7 @@ use super::{
     Exit, Failure, Setup,
     checksum::version,
     directory::{ensure_tenant, ensure_terminal},
-    print, token,
+    print,
 };
 
 /// Tokens of simulated terminals have this name, and go when new ones are made.
@@ -130,7 +131,8 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
         }) => {
             let store = setup.store().await?;
             let path = terminals.path(setup)?;
-            let enrolled = enrol(&store, tenants, per_tenant).await?;
+            let credentials = setup.credentials(store.clone())?;
+            let enrolled = enrol(&store, &credentials, tenants, per_tenant).await?;
             write_private(&path, &serde_json::to_vec_pretty(&enrolled)?)?;
             Ok(print::line(format_args!(
                 "{} terminals in {}",
@@ -206,7 +208,12 @@ async fn play(setup: &Setup, args: PlayArgs) -> Result<(), Failure> {
 
 /// Simulated tenants `SIM-001`… of one company, each with terminals `SIM-001-01`…, all with new
 /// tokens. Those that exist are used again.
-pub(super) async fn enrol(store: &Store, tenants: u16, per_tenant: u16) -> Result<Vec<SimTerminal>, Failure> {
+pub(super) async fn enrol(
+    store: &Store,
+    credentials: &Credentials,
+    tenants: u16,
+    per_tenant: u16,
+) -> Result<Vec<SimTerminal>, Failure> {
     let company = store.ensure_company("SIM", "Simulated Stores").await?;
     let mut enrolled = Vec::new();
     for number in 1..=tenants {
@@ -219,7 +226,12 @@ pub(super) async fn enrol(store: &Store, tenants: u16, per_tenant: u16) -> Resul
                     store.revoke_token(old.id, Timestamp::now()).await?;
                 }
             }
-            let (_, plain) = token::create(store, Some(terminal.id), TOKEN_NAME, &[], None).await?;
+            let wish = Wish {
+                terminal_id: Some(terminal.id),
+                name: TOKEN_NAME.to_owned(),
+                ..Wish::default()
+            };
+            let (_, plain) = credentials.issue(wish).await?;
             enrolled.push(SimTerminal {
                 terminal_id: terminal.id,
                 tenant_id: tenant.id,

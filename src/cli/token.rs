@@ -1,46 +1,35 @@
-//! `tsms token`: bearer tokens. The text of one is shown once, when it is made; only its digest is kept.
+//! `tsms token`: bearer tokens. The text of one is shown once, when it is made; only a keyed hash is kept.
 
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::json;
 use tsms::{
-    domain::{
-        time::Timestamp,
-        token::{Kind, mint},
-    },
-    store::{Store, TokenRow},
+    credentials::{Credentials, Wish},
+    domain::{ability, network::Networks, rotation::Standing, time::Timestamp, token},
+    store::{Holder, Replaced, Store, TokenRow},
 };
 
 use super::{
-    Failure, Setup,
+    Exit, Failure, Setup,
     directory::{Output, Page, find_terminal},
     print,
 };
 
-/// What a token may be allowed. The wildcard is for administrators alone.
-const TERMINAL_ABILITIES: [&str; 4] = [
-    "transaction:create",
-    "transaction:read",
-    "transaction:status",
-    "heartbeat:send",
-];
-/// What a terminal's token may do unless told otherwise.
-const USUAL_ABILITIES: [&str; 3] = ["transaction:create", "transaction:read", "heartbeat:send"];
-const ADMIN_ABILITY: &str = "admin:*";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Tokens read at a time while looking for an administrator's.
 const LOOK_UP_PAGE: usize = 500;
 /// Pages read at most.
 const LOOK_UP_PAGES: usize = 2000;
 
-/// Make, list and revoke bearer tokens.
+/// Make, list, rotate and revoke bearer tokens.
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
     /// Make a token and print it, this once.
     #[command(
+        visible_alias = "issue",
         after_help = "Examples:\n  tsms token create --terminal CC-012-01 --expires-in-days 365\n  \
-        tsms token create --admin --name 'night shift'"
+        tsms token create --admin --name 'night shift' --ability admin:terminals --network 10.1.0.0/16"
     )]
     Create {
         /// Id or serial number of the terminal it is for.
@@ -52,9 +41,13 @@ pub(super) enum TokenCommand {
         /// What a person calls it.
         #[arg(long, default_value = "made on the command line")]
         name: String,
-        /// What it may do, one or more; transaction:create and transaction:read unless given.
-        #[arg(long, value_parser = TERMINAL_ABILITIES, conflicts_with = "admin")]
+        /// What it may do, one or more. Unless given: transaction:create, transaction:read and
+        /// heartbeat:send for a terminal, admin:* for an administrator.
+        #[arg(long)]
         ability: Vec<String>,
+        /// Where it may be used from, e.g. 10.1.0.0/16 or one address; anywhere unless given.
+        #[arg(long, value_name = "NETWORK")]
+        network: Vec<String>,
         /// When it ends; never unless given.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires_in_days: Option<u32>,
@@ -69,20 +62,41 @@ pub(super) enum TokenCommand {
         #[command(flatten)]
         page: Page,
     },
-    /// Revoke a token. Caches may let it through until `ingress.identity_ttl_ms` has passed.
+    /// Make a successor of a token and print it, this once. The old one goes on for
+    /// `auth.rotation_overlap_ms`; whoever uses it after that has all of its line revoked.
+    Rotate {
+        /// Its id.
+        id: i64,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Revoke a token; every ingress knows within a second.
     Revoke {
         /// Its id.
         id: i64,
+        /// With all that it replaced and all that replaced it.
+        #[arg(long)]
+        family: bool,
     },
+    /// Say what a text is, without asking anybody: kind, environment, and whether its check digits are right.
+    #[command(
+        after_help = "Exit code 6 when it is no token. Reads the text from standard input.\n\n\
+        Example:\n  tsms token inspect < token.txt"
+    )]
+    Inspect,
 }
 
 pub(super) async fn run(setup: &Setup, command: TokenCommand) -> Result<(), Failure> {
+    if matches!(command, TokenCommand::Inspect) {
+        return inspect();
+    }
     let store = setup.store().await?;
     match command {
         TokenCommand::Create {
             terminal,
             name,
             ability,
+            network,
             expires_in_days,
             output,
             ..
@@ -91,54 +105,98 @@ pub(super) async fn run(setup: &Setup, command: TokenCommand) -> Result<(), Fail
                 Some(word) => Some(find_terminal(&store, &word).await?.id),
                 None => None,
             };
-            let end = expires_in_days.map(|days| Timestamp::now().plus(DAY.saturating_mul(days)));
-            let abilities: Vec<&str> = ability.iter().map(String::as_str).collect();
-            let (id, plain) = create(&store, terminal_id, &name, &abilities, end).await?;
-            if output.json {
-                print::json(&json!({ "id": id, "token": plain }))
-            } else {
-                print::line(format_args!("token {id}, shown this once:\n{plain}"))?;
-                Ok(())
-            }
+            let wish = Wish {
+                terminal_id,
+                name,
+                abilities: known_abilities(ability, terminal_id.is_some())?,
+                expires_at: expires_in_days.map(|days| Timestamp::now().plus(DAY.saturating_mul(days))),
+                networks: networks(&network)?,
+            };
+            let (id, plain) = setup.credentials(store)?.issue(wish).await?;
+            show_once(id, &plain, output.json)
         }
         TokenCommand::List { terminal, page } => {
             let terminal_id = match terminal {
                 Some(word) => Some(find_terminal(&store, &word).await?.id),
                 None => None,
             };
-            show(
-                &store
-                    .list_tokens(terminal_id, page.after, page.limit.into())
-                    .await?,
-                page.json,
+            let tokens = store
+                .list_tokens(terminal_id, page.after, page.limit.into())
+                .await?;
+            show(&tokens, page.json)
+        }
+        TokenCommand::Rotate { id, output } => {
+            let overlap = setup.config()?.auth.rotation_overlap_ms.duration();
+            rotate(
+                &setup.credentials(store.clone())?,
+                &store,
+                id,
+                overlap,
+                output.json,
             )
+            .await
         }
-        TokenCommand::Revoke { id } => {
+        TokenCommand::Revoke { id, family: false } => {
             store.revoke_token(id, Timestamp::now()).await?;
-            print::line(format_args!("token {id} is revoked"))?;
-            Ok(())
+            Ok(print::line(format_args!("token {id} is revoked"))?)
         }
+        TokenCommand::Revoke { id, family: true } => {
+            let family_id = store.token(id).await?.family_id;
+            store.revoke_family(family_id, Timestamp::now(), None).await?;
+            Ok(print::line(format_args!(
+                "every token of the family of {id} is revoked"
+            ))?)
+        }
+        TokenCommand::Inspect => Ok(()),
     }
 }
 
-/// Makes a token of a terminal, or of an administrator where there is none. Gives its id and text.
-pub(super) async fn create(
+async fn rotate(
+    credentials: &Credentials,
     store: &Store,
-    terminal_id: Option<i64>,
-    name: &str,
-    abilities: &[&str],
-    end: Option<Timestamp>,
-) -> Result<(i64, String), Failure> {
-    let (kind, usual): (Kind, &[&str]) = match terminal_id {
-        Some(_) => (Kind::Terminal, &USUAL_ABILITIES),
-        None => (Kind::Admin, &[ADMIN_ABILITY]),
+    id: i64,
+    overlap: Duration,
+    json: bool,
+) -> Result<(), Failure> {
+    let token = store.token(id).await?;
+    let holder = Holder::Person(Timestamp::now().plus(overlap));
+    let (replaced, plain) = credentials.replace(id, token.terminal_id, holder).await?;
+    let why = match replaced {
+        Replaced::By(next, _) => return show_once(next, &plain, json),
+        Replaced::Already => "has a successor that is in use; rotate that one",
+        Replaced::Refused(Standing::Expired) => "is past its end; make a new one",
+        Replaced::Refused(_) => "is revoked; make a new one",
     };
-    let abilities = if abilities.is_empty() { usual } else { abilities };
-    let minted = mint(kind);
-    let id = store
-        .create_token(&minted.digest, terminal_id, name, abilities, end)
-        .await?;
-    Ok((id, minted.plain))
+    Err(Failure::new(Exit::Failed, format!("token {id} {why}")))
+}
+
+fn show_once(id: i64, plain: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        return print::json(&json!({ "id": id, "token": plain }));
+    }
+    Ok(print::line(format_args!(
+        "token {id}, shown this once:\n{plain}"
+    ))?)
+}
+
+fn known_abilities(given: Vec<String>, terminal: bool) -> Result<Vec<String>, Failure> {
+    let known: &[&str] = if terminal {
+        &ability::OF_TERMINALS
+    } else {
+        &ability::OF_ADMINS
+    };
+    match given.iter().find(|word| !known.contains(&word.as_str())) {
+        None => Ok(given),
+        Some(word) => Err(Failure::usage(format!(
+            "--ability {word}: not one of {}",
+            known.join(" ")
+        ))),
+    }
+}
+
+fn networks(given: &[String]) -> Result<Networks, Failure> {
+    let parsed = given.join(",").parse();
+    parsed.map_err(|error| Failure::usage(format!("--network: {error}")))
 }
 
 /// Whether any administrator's token was ever made.
@@ -157,6 +215,18 @@ pub(super) async fn has_admin(store: &Store) -> Result<bool, Failure> {
     Ok(true)
 }
 
+fn inspect() -> Result<(), Failure> {
+    let text = std::io::read_to_string(std::io::stdin().lock())?;
+    let Some(known) = token::recognise(text.trim()) else {
+        return Err(Failure::new(Exit::Failed, "no token: another form, or mistyped"));
+    };
+    Ok(print::line(format_args!(
+        "kind {}, environment {}, check digits right",
+        known.kind.word(),
+        known.environment.unwrap_or("any (of the first version)")
+    ))?)
+}
+
 fn show(tokens: &[TokenRow], json: bool) -> Result<(), Failure> {
     if json {
         return tokens.iter().try_for_each(print::json);
@@ -164,24 +234,27 @@ fn show(tokens: &[TokenRow], json: bool) -> Result<(), Failure> {
     let rows: Vec<_> = tokens
         .iter()
         .map(|token| {
-            let state = match (token.revoked_at, token.expires_at) {
+            let until = token.expires_at.into_iter().chain(token.retires_at).min();
+            let state = match (token.revoked_at, until) {
                 (Some(at), _) => format!("revoked {}", at.to_rfc3339(0)),
                 (None, Some(at)) => format!("until {}", at.to_rfc3339(0)),
                 (None, None) => "for ever".to_owned(),
             };
+            let terminal = token.terminal_id;
             [
                 token.id.to_string(),
-                token
-                    .terminal_id
-                    .map_or_else(|| "admin".to_owned(), |id| id.to_string()),
+                terminal.map_or_else(|| "admin".to_owned(), |id| id.to_string()),
                 token.name.clone(),
                 token.abilities.join(" "),
                 state,
+                token
+                    .last_used_at
+                    .map_or_else(|| "never".to_owned(), |at| at.to_rfc3339(0)),
             ]
         })
         .collect();
     Ok(print::table(
-        ["id", "terminal", "name", "abilities", "valid"],
+        ["id", "terminal", "name", "abilities", "valid", "used"],
         &rows,
     )?)
 }

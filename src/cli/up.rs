@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tsms::{
     config::{Config, Layers, Origin},
+    credentials::{Credentials, Wish},
     fleet::{Fleet, Roles, stop_on_signal},
     queue,
     store::{self, Store},
@@ -85,7 +86,11 @@ async fn greet(config: &Config, store: &Store, address: SocketAddr) -> Result<()
         "TSMS {version} listens on http://{address} (/metrics, /readyz); its data is in {data}/"
     ))?;
     if !token::has_admin(store).await? {
-        let (_, plain) = token::create(store, None, "first start", &[], None).await?;
+        let wish = Wish {
+            name: "first start".to_owned(),
+            ..Wish::default()
+        };
+        let (_, plain) = Credentials::of(config, store.clone())?.issue(wish).await?;
         print::line(format_args!("Administrator's token, shown this once: {plain}"))?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis};
+use super::{Config, ConfigError, Millis, auth};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
 const MAY_BE_ZERO: [&str; 6] = [
@@ -61,6 +61,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     outside(config, &mut found);
     rules(config, &mut found);
     running(config, &mut found);
+    found.0.extend(auth::problems(config));
     found.0
 }
 

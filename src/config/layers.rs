@@ -13,7 +13,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "TSMS__";
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 1] = ["forwarding.token"];
+const SECRETS: [&str; 2] = ["forwarding.token", "auth.pepper"];
 /// Keys whose values are URLs; their passwords are never shown.
 const URLS: [&str; 3] = ["database.url", "queue.url", "forwarding.endpoint"];
 

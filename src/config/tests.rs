@@ -167,6 +167,43 @@ fn memory_queues_are_for_one_process() {
 }
 
 #[test]
+fn a_fleet_without_a_pepper_is_told_how_to_make_one() {
+    let fleet = load(&[("TSMS__DATABASE__URL", "mysql://tsms@db.example/tsms")]).unwrap();
+    let told = fleet.keyring().unwrap_err().to_string();
+    assert!(
+        told.contains("TSMS__AUTH__PEPPER") && told.contains("openssl rand"),
+        "{told}"
+    );
+    let peppers = "a new pepper of 32 characters or more,  an old pepper of 32 characters or more";
+    let fleet = load(&[
+        ("TSMS__DATABASE__URL", "mysql://tsms@db.example/tsms"),
+        ("TSMS__AUTH__PEPPER", peppers),
+    ]);
+    let keyring = fleet.unwrap().keyring().unwrap();
+    let alone = |pepper: &str| crate::domain::keyring::Keyring::new([pepper]).unwrap();
+    let (new, old) = peppers.split_once(',').unwrap();
+    assert_eq!(keyring.newest(), alone(new).newest());
+    assert!(keyring.knows(alone(old.trim()).newest()));
+    let short = problems(&[("TSMS__AUTH__PEPPER", "short")]);
+    assert!(short[0].starts_with("auth.pepper: "), "{short:?}");
+}
+
+#[test]
+fn settings_of_access_that_cannot_work_are_told() {
+    let found = problems(&[
+        ("TSMS__AUTH__ENVIRONMENT", "Live"),
+        ("TSMS__AUTH__WATCH_INTERVAL_MS", "2000"),
+        ("TSMS__ADMIN__ALLOW", ""),
+    ]);
+    for word in ["auth.environment", "auth.watch_patience_ms", "admin.allow"] {
+        assert!(
+            found.iter().any(|line| line.contains(word)),
+            "{word} is not in {found:#?}"
+        );
+    }
+}
+
+#[test]
 fn nothing_secret_is_shown() {
     let layers = Layers::read(
         None,
@@ -177,6 +214,7 @@ fn nothing_secret_is_shown() {
             ),
             ("TSMS__QUEUE__URL", "redis://:hunter2@queue.example/0"),
             ("TSMS__FORWARDING__TOKEN", "hunter2"),
+            ("TSMS__AUTH__PEPPER", "hunter2 hunter2 hunter2 hunter2 hunter2"),
             ("TSMS__FORWARDING__ENDPOINT", "https://u:hunter2@web.example/in"),
         ]),
     )

@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::domain::network::Networks;
-
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum TlsVersion {
@@ -23,12 +21,4 @@ pub enum ProxyHeader {
     XForwardedFor,
     /// `Forwarded` of RFC 7239.
     Forwarded,
-}
-
-/// `[admin]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
-    /// Networks from which the routes under `/api/v1/admin` may be used.
-    pub allow: Networks,
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::time::Timestamp;
+use super::{ability, checksum::Digest, network::Networks, rotation::Life, time::Timestamp};
 
 /// A shop of a company in a mall.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,23 +63,31 @@ impl Terminal {
 pub struct Identity {
     /// Row id of the token.
     pub token_id: i64,
+    /// The family it belongs to: the row id of the first token of the line.
+    pub family_id: i64,
     /// Who submits; `None` for an administrator's token.
     pub terminal: Option<(Terminal, Tenant)>,
     /// What it may do, e.g. `transaction:create`.
     pub abilities: Vec<String>,
-    /// When the token ends, if ever.
-    pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
-    pub revoked_at: Option<Timestamp>,
+    /// What decides whether it is good.
+    pub life: Life,
+    /// Where it may be used from; anywhere when empty.
+    pub networks: Networks,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it was seen in use, or handed to a person. Until then its answer may be lost.
+    pub confirmed: bool,
+    /// The name of the pepper its hash is keyed with.
+    pub hash_key: String,
+    /// The hash that found it.
+    pub digest: Digest,
 }
 
 impl Identity {
     /// Whether the token carries `ability`, or the wildcard `admin:*` where an admin ability is asked.
     #[must_use]
     pub fn may(&self, ability: &str) -> bool {
-        self.abilities
-            .iter()
-            .any(|held| held == ability || (held == "admin:*" && ability.starts_with("admin:")))
+        self.abilities.iter().any(|held| ability::covers(held, ability))
     }
 }
 
@@ -112,10 +120,15 @@ mod tests {
     fn the_wildcard_reaches_admin_abilities_only() {
         let holding = |ability: &str| Identity {
             token_id: 1,
+            family_id: 1,
             terminal: None,
             abilities: vec![ability.to_owned()],
-            expires_at: None,
-            revoked_at: None,
+            life: Life::default(),
+            networks: Networks::default(),
+            created_at: Timestamp::from_micros(0),
+            confirmed: true,
+            hash_key: String::new(),
+            digest: [0; 32],
         };
         assert!(holding("transaction:create").may("transaction:create"));
         assert!(!holding("transaction:create").may("transaction:read"));

@@ -1,5 +1,6 @@
 //! What a sale is, without any notion of where it is kept or how it travels.
 
+pub mod ability;
 pub mod audit;
 pub mod checksum;
 pub mod checksum_report;
@@ -7,11 +8,13 @@ mod decimal;
 pub mod directory;
 pub mod forward;
 pub mod json;
+pub mod keyring;
 pub mod money;
 pub mod network;
 pub mod orders;
 pub mod payload;
 pub mod reversal;
+pub mod rotation;
 pub mod rules;
 pub mod sale;
 pub mod time;

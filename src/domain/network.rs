@@ -48,6 +48,15 @@ impl Networks {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether every address of `other` is in one of them.
+    #[must_use]
+    pub fn cover(&self, other: &Networks) -> bool {
+        other
+            .0
+            .iter()
+            .all(|inner| self.0.iter().any(|network| network.contains(inner)))
+    }
+
     /// Whether no address is in them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -162,6 +171,14 @@ mod tests {
         );
         assert!(!networks("").hold(ip("127.0.0.1")) && networks(" , ").is_empty());
         assert!(networks("0.0.0.0/0").hold(ip("203.0.113.9")));
+    }
+
+    #[test]
+    fn a_list_covers_what_lies_within() {
+        let wide = networks("10.0.0.0/8, ::1");
+        assert!(wide.cover(&networks("10.1.0.0/16 10.2.3.4 ::1")) && wide.cover(&networks("")));
+        assert!(!wide.cover(&networks("10.1.0.0/16 11.0.0.0/8")));
+        assert!(!networks("10.1.0.0/16").cover(&wide));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) async fn only(
     if networks.hold(client.0) {
         Ok(next.run(request).await)
     } else {
-        Err(Error::AddressNotAllowed)
+        Err(Error::NetworkRefused)
     }
 }
 

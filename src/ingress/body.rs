@@ -29,7 +29,7 @@ impl FromRequestParts<Arc<App>> for JsonForm {
     }
 }
 
-fn announced(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
+pub(super) fn announced(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
     if content_length(headers).is_some_and(|length| length > limit) {
         return Err(Error::BodyTooLarge { limit });
     }
@@ -94,7 +94,7 @@ fn shrink(mut share: OwnedSemaphorePermit, used: usize) -> OwnedSemaphorePermit 
     }
 }
 
-async fn read(body: Body, expected: usize, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn read(body: Body, expected: usize, limit: usize) -> Result<Bytes, Error> {
     let mut stream: BodyDataStream = body.into_data_stream();
     let mut read = BytesMut::with_capacity(expected.min(FIRST_ALLOCATION));
     while let Some(piece) = stream.next().await {

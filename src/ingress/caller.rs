@@ -4,26 +4,32 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
-use moka::future::Cache;
 
-use super::{App, deadline::Deadline, error::Error, quota};
+use super::{
+    App,
+    deadline::Deadline,
+    error::Error,
+    identities::Known,
+    quota,
+    security::{Kind, Trail, Who},
+};
 use crate::{
-    config,
     domain::{
-        checksum::Digest,
+        ability,
         directory::{Identity, Tenant, Terminal},
+        rotation::Standing,
         time::Timestamp,
         token,
     },
     store::StoreError,
 };
 
-/// Longest `Authorization` value that is looked at, in bytes; a token has about 60.
+/// Longest `Authorization` value that is looked at, in bytes; a token has about 70.
 const LONGEST_CREDENTIALS: usize = 256;
 
-const CREATE: &str = "transaction:create";
-const READ: &str = "transaction:read";
-const BEAT: &str = "heartbeat:send";
+const CREATE: &str = ability::TRANSACTION_CREATE;
+const READ: &str = ability::TRANSACTION_READ;
+const BEAT: &str = ability::HEARTBEAT_SEND;
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,36 +38,20 @@ pub(super) struct Till {
     pub(super) tenant: Tenant,
 }
 
-/// What is known of a token. Kept for `identity_ttl_ms`, so a revocation takes that long at most.
-#[derive(Debug)]
-pub(super) struct Known {
-    identity: Identity,
-    till: Option<Arc<Till>>,
-}
-
-impl From<Identity> for Known {
-    fn from(mut identity: Identity) -> Self {
-        let till = identity
-            .terminal
-            .take()
-            .map(|(terminal, tenant)| Arc::new(Till { terminal, tenant }));
-        Self { identity, till }
-    }
-}
-
 impl Known {
     /// The terminal behind the token, if it may use `ability` at `now`.
     ///
-    /// A token that is expired or revoked is answered like one that never was; a good token of a
-    /// terminal that is switched off is told so, because a technician stands in front of it.
+    /// A good token of a terminal that is switched off is told so, because a technician stands in
+    /// front of it.
     fn admit(&self, ability: &'static str, now: Timestamp) -> Result<Arc<Till>, Error> {
-        let expired = self.identity.expires_at.is_some_and(|end| end <= now);
-        if expired || self.identity.revoked_at.is_some() {
-            return Err(Error::Unauthenticated);
-        }
         if !self.identity.may(ability) {
             return Err(Error::AbilityMissing { ability });
         }
+        self.usable_till(now)
+    }
+
+    /// The terminal behind the token, if it is in use at `now`.
+    pub(super) fn usable_till(&self, now: Timestamp) -> Result<Arc<Till>, Error> {
         let till = self.till.as_ref().ok_or(Error::TerminalRequired)?;
         if till.tenant.active && till.terminal.usable(now) {
             Ok(Arc::clone(till))
@@ -71,42 +61,8 @@ impl Known {
     }
 }
 
-/// Identities by the digest of their token; unknown tokens are remembered too.
-#[derive(Clone)]
-pub(super) struct Identities(Cache<Digest, Option<Arc<Known>>>);
-
-impl Identities {
-    pub(super) fn new(settings: &config::Ingress) -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(settings.identity_capacity)
-                .time_to_live(settings.identity_ttl_ms.duration())
-                .build(),
-        )
-    }
-
-    /// What the token stands for. Callers that ask for the same token at the same time share one
-    /// `load`; an error is not remembered.
-    async fn get<Load>(
-        &self,
-        digest: Digest,
-        load: impl FnOnce() -> Load,
-    ) -> Result<Option<Arc<Known>>, Arc<StoreError>>
-    where
-        Load: Future<Output = Result<Option<Identity>, StoreError>>,
-    {
-        if let Some(known) = self.0.get(&digest).await {
-            return Ok(known);
-        }
-        let load = async move { Ok(load().await?.map(|identity| Arc::new(Known::from(identity)))) };
-        // Boxed because it is large and seldom runs: inside the future of every request it would be
-        // moved about with it.
-        Box::pin(self.0.try_get_with(digest, load)).await
-    }
-}
-
-/// The token's digest, if the header holds exactly one well-formed bearer token.
-fn presented(headers: &HeaderMap) -> Option<Digest> {
+/// The bearer token, if the header holds exactly one.
+fn presented(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (only, more) = (values.next()?, values.next());
     let text = only
@@ -117,22 +73,121 @@ fn presented(headers: &HeaderMap) -> Option<Digest> {
     if more.is_some() || !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    token::recognise(token.trim()).map(|(_, digest)| digest)
+    Some(token.trim())
 }
 
-async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Result<Arc<Till>, Error> {
+/// What the token that was sent stands for: one that is good now, in the place where it is used.
+///
+/// A token that is expired, revoked or retired is answered like one that never was.
+pub(super) async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known>, Error> {
     let deadline = Deadline::from_request_parts(parts, app).await?;
-    let digest = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
-    let load = || app.store.identity(&digest);
+    let plain = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
+    let trail = Trail::of(parts).ok_or(Error::Internal)?;
+    let bearer = token::recognise(plain)
+        .filter(|it| it.kind.is_bearer() && it.belongs_to(&app.config.auth.environment));
+    if bearer.is_none() {
+        app.events.saw(Kind::TokenMalformed, trail.address(), &trail);
+        return Err(Error::Unauthenticated);
+    }
+    let digest = app.keyring.digest(plain);
     let known = deadline
-        .bound(app.identities.get(digest, load), || app.answer_late())
+        .bound(app.identities.get(digest, || look_up(app, plain)), || {
+            app.answer_late()
+        })
         .await?
-        .map_err(|error| app.store_failed(&error))?
-        .ok_or(Error::Unauthenticated)?;
+        .map_err(|error| app.store_failed(&error))?;
+    let Some(known) = known else {
+        app.events.saw(Kind::TokenUnknown, trail.address(), &trail);
+        return Err(Error::Unauthenticated);
+    };
     if let Some(till) = &known.till {
         tracing::Span::current().record("terminal", till.terminal.id);
     }
-    let till = known.admit(ability, Timestamp::now())?;
+    let (identity, now) = (&known.identity, Timestamp::now());
+    let standing = identity.life.standing(now);
+    if standing != Standing::Good {
+        Box::pin(turn_away(app, &known, standing, &trail)).await?;
+        app.identities.forget(&digest).await;
+        return Err(Error::Unauthenticated);
+    }
+    if !identity.networks.is_empty() && !identity.networks.hold(trail.client) {
+        app.events
+            .saw(Kind::TokenNetwork, Who::Token(identity.token_id), &trail);
+        return Err(Error::NetworkRefused);
+    }
+    app.sightings.note(&known, now);
+    Ok(known)
+}
+
+/// Reads what a token stands for. The first use of a token that was sent over the network confirms
+/// that it arrived, and starts the overlap of the one it replaces.
+async fn look_up(app: &App, plain: &str) -> Result<Option<Identity>, StoreError> {
+    let candidates = app.keyring.candidates(plain);
+    let Some(mut identity) = app.store.identity(&candidates).await? else {
+        return Ok(None);
+    };
+    let now = Timestamp::now();
+    if identity.life.standing(now) != Standing::Good {
+        return Ok(Some(identity));
+    }
+    if !identity.confirmed {
+        let parent_ends = now.plus(app.config.auth.rotation_overlap_ms.duration());
+        let first = app
+            .store
+            .confirm_token(identity.token_id, &identity.digest, now, parent_ends)
+            .await?;
+        if !first {
+            // Another process was faster, or the token was made anew between the two statements.
+            return app.store.identity(&candidates).await;
+        }
+        identity.confirmed = true;
+    }
+    if !app.keyring.newest().eq(&identity.hash_key) {
+        let hashed = app.keyring.hash(plain);
+        app.store
+            .rekey_token(identity.token_id, &identity.digest, &hashed)
+            .await?;
+    }
+    Ok(Some(identity))
+}
+
+/// A token that is not good was used: says so to those who watch, and revokes the family of one that
+/// was replaced long ago.
+async fn turn_away(app: &App, known: &Known, standing: Standing, trail: &Trail) -> Result<(), Error> {
+    let identity = &known.identity;
+    let kind = match standing {
+        Standing::Good => return Ok(()),
+        Standing::Revoked => Kind::TokenRevoked,
+        Standing::Expired => Kind::TokenExpired,
+        Standing::Reused => {
+            let family = identity.family_id;
+            let event = trail.event(Kind::TokenReuse, Who::Family(family));
+            let revoked = app
+                .store
+                .revoke_family(family, Timestamp::now(), Some(&event))
+                .await
+                .map_err(|error| app.store_failed(&error))?;
+            if revoked {
+                app.events.announce(&event);
+                return Ok(());
+            }
+            Kind::TokenRevoked
+        }
+    };
+    app.events.saw(kind, Who::Token(identity.token_id), trail);
+    Ok(())
+}
+
+async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Result<Arc<Till>, Error> {
+    let known = known(parts, app).await?;
+    let admitted = known.admit(ability, Timestamp::now());
+    if admitted == Err(Error::TerminalInactive)
+        && let (Some(till), Some(trail)) = (&known.till, Trail::of(parts))
+    {
+        let who = Who::Terminal(till.terminal.id);
+        app.events.saw(Kind::TerminalInactive, who, &trail);
+    }
+    let till = admitted?;
     quota::till(app, &till, &parts.extensions).await?;
     Ok(till)
 }
@@ -174,145 +229,16 @@ impl FromRequestParts<Arc<App>> for Beater {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+/// The caller of an endpoint that any good token opens, whatever it may do.
+pub(super) struct Bearer(pub(super) Arc<Known>);
 
-    use http::HeaderValue;
+impl FromRequestParts<Arc<App>> for Bearer {
+    type Rejection = Error;
 
-    use super::*;
-    use crate::domain::directory::TerminalStatus;
-
-    fn identities() -> Identities {
-        Identities(Cache::new(10))
-    }
-
-    fn identity() -> Identity {
-        Identity {
-            token_id: 1,
-            terminal: Some((
-                Terminal {
-                    id: 7,
-                    tenant_id: 3,
-                    serial_number: "S-7".to_owned(),
-                    status: TerminalStatus::Active,
-                    expires_at: None,
-                    callback_url: None,
-                },
-                Tenant {
-                    id: 3,
-                    company_id: 1,
-                    code: "C-3".to_owned(),
-                    name: "Shop".to_owned(),
-                    timezone: "Asia/Manila".to_owned(),
-                    active: true,
-                },
-            )),
-            abilities: vec![CREATE.to_owned()],
-            expires_at: None,
-            revoked_at: None,
-        }
-    }
-
-    fn admitted(change: impl FnOnce(&mut Identity)) -> Result<i64, Error> {
-        let mut identity = identity();
-        change(&mut identity);
-        let now = Timestamp::from_micros(1_000);
-        Known::from(identity)
-            .admit(CREATE, now)
-            .map(|till| till.terminal.id)
-    }
-
-    #[test]
-    fn only_a_living_token_of_a_usable_terminal_is_admitted() {
-        let now = Timestamp::from_micros(1_000);
-        let later = Timestamp::from_micros(1_001);
-        assert_eq!(admitted(|_| {}), Ok(7));
-        assert_eq!(admitted(|i| i.expires_at = Some(later)), Ok(7));
-        assert_eq!(
-            admitted(|i| i.expires_at = Some(now)),
-            Err(Error::Unauthenticated)
-        );
-        assert_eq!(
-            admitted(|i| i.revoked_at = Some(later)),
-            Err(Error::Unauthenticated)
-        );
-        assert_eq!(admitted(|i| i.terminal = None), Err(Error::TerminalRequired));
-        assert_eq!(
-            admitted(|i| i.abilities = vec![READ.to_owned(), "admin:*".to_owned()]),
-            Err(Error::AbilityMissing { ability: CREATE })
-        );
-        let with_terminal = |change: fn(&mut Terminal, &mut Tenant)| {
-            admitted(|i| {
-                if let Some((terminal, tenant)) = &mut i.terminal {
-                    change(terminal, tenant);
-                }
-            })
-        };
-        assert_eq!(
-            with_terminal(|_, tenant| tenant.active = false),
-            Err(Error::TerminalInactive)
-        );
-        assert_eq!(
-            with_terminal(|terminal, _| terminal.status = TerminalStatus::Inactive),
-            Err(Error::TerminalInactive)
-        );
-        assert_eq!(
-            with_terminal(|terminal, _| terminal.expires_at = Some(Timestamp::from_micros(1_000))),
-            Err(Error::TerminalInactive)
-        );
-    }
-
-    #[tokio::test]
-    async fn one_load_serves_all_who_ask_and_unknown_tokens_are_remembered() {
-        let identities = identities();
-        let loads = Arc::new(AtomicUsize::new(0));
-        let gate = Arc::new(tokio::sync::Barrier::new(2));
-        let ask = || {
-            let (identities, loads, gate) = (identities.clone(), Arc::clone(&loads), Arc::clone(&gate));
-            async move {
-                let load = || async {
-                    loads.fetch_add(1, Ordering::SeqCst);
-                    gate.wait().await;
-                    Ok(None)
-                };
-                identities.get([1; 32], load).await.unwrap().is_none()
-            }
-        };
-        let open = async {
-            gate.wait().await;
-            true
-        };
-        let (a, b, c, _) = tokio::join!(ask(), ask(), ask(), open);
-        assert!(a && b && c);
-        assert!(ask().await, "remembered");
-        assert_eq!(loads.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_store_error_is_not_remembered() {
-        let identities = identities();
-        let broken = identities
-            .get([2; 32], || async { Err(StoreError::Missing("database")) })
-            .await;
-        assert!(broken.is_err());
-        let healed = identities.get([2; 32], || async { Ok(Some(identity())) }).await;
-        assert!(healed.unwrap().is_some());
-    }
-
-    #[test]
-    fn credentials_of_another_form_are_not_looked_up() {
-        for text in [
-            "",
-            "Bearer",
-            "Basic abc",
-            "Bearertoken",
-            &format!("Bearer {}", "x".repeat(300)),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(text).unwrap());
-            assert!(presented(&headers).is_none(), "{text}");
-        }
-        assert!(presented(&HeaderMap::new()).is_none());
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        known(parts, app).await.map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests;

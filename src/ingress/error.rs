@@ -3,14 +3,19 @@
 //! Handlers return an [`Error`]; [`super::observe`] renders it as a problem document (RFC 9457) when
 //! it knows the request id. Texts here are for vendors and operators of tills: nothing internal.
 
-mod content;
+mod detail;
 
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::domain::{json, money::Money, payload::FieldError, time::Timestamp};
+use crate::domain::{
+    json,
+    money::Money,
+    payload::{FieldError, Refusal},
+    time::Timestamp,
+};
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +45,6 @@ pub(super) enum Error {
     UriTooLong,
     /// The headers did not arrive in time.
     HeadLate,
-    /// The route may not be used from the client's network.
-    AddressNotAllowed,
     /// No token, or none that is good: the same answer for every reason.
     Unauthenticated,
     /// The token may not do this.
@@ -53,6 +56,31 @@ pub(super) enum Error {
     TerminalRequired,
     /// The terminal or its tenant is switched off, revoked or expired.
     TerminalInactive,
+    /// The token, or the admin API, may not be used from this address.
+    NetworkRefused,
+    /// A login with a wrong serial number or key: the same answer for every reason.
+    AuthenticationFailed,
+    /// The token that was to be looked at is not good: the same answer for every reason.
+    TokenInvalid,
+    /// The token was replaced, and its successor is in use.
+    TokenReplaced,
+    /// The token is revoked or past its end.
+    TokenEnded,
+    /// The enrolment code is not good for this till: the same answer for every reason.
+    EnrolmentRefused,
+    /// The enrolment code was used.
+    EnrolmentUsed,
+    /// The terminal is revoked, which is for ever.
+    TerminalRevoked,
+    /// Something with that key exists.
+    AlreadyExists {
+        /// What.
+        what: &'static str,
+    },
+    /// A value is too long for the record or of a form that it does not take.
+    Unstorable,
+    /// A parameter of the query is of a wrong form or out of its bounds.
+    InvalidQuery,
     /// An operator keeps the caller out for a while.
     Blocked {
         /// Seconds.
@@ -145,7 +173,32 @@ pub(super) enum Error {
 }
 
 impl Error {
+    /// The refusal of a body, with at most `most` errors named.
+    pub(super) fn refused(refusal: Refusal, most: usize) -> Self {
+        match refusal {
+            Refusal::Json(error) => Error::Json(error),
+            Refusal::TooMany { count, limit } => Error::TooManyTransactions { count, limit },
+            Refusal::Fields(mut errors) => {
+                errors.truncate(most);
+                Error::Fields(errors)
+            }
+            Refusal::Checksum(levels) => Error::Checksum(
+                levels
+                    .into_iter()
+                    .take(most)
+                    .map(|level| FieldError {
+                        pointer: level.pointer,
+                        code: "mismatch",
+                        message: "does not match the content under any version of the checksum rule"
+                            .to_owned(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
     /// The row of this error: status, stable code, title.
+    #[expect(clippy::too_many_lines, reason = "one table: an arm an error")]
     pub(super) const fn row(&self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
@@ -172,11 +225,23 @@ impl Error {
             ),
             Error::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "Address too long"),
             Error::HeadLate => (S::REQUEST_TIMEOUT, "headers_timeout", "Headers too slow"),
-            Error::AddressNotAllowed => (S::FORBIDDEN, "address_not_allowed", "Address not allowed"),
             Error::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
             Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
             Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
             Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
+            Error::NetworkRefused => (S::FORBIDDEN, "network_refused", "Network refused"),
+            Error::AuthenticationFailed => {
+                (S::UNAUTHORIZED, "authentication_failed", "Authentication failed")
+            }
+            Error::TokenInvalid => (S::UNAUTHORIZED, "invalid_token", "Invalid token"),
+            Error::TokenReplaced => (S::CONFLICT, "token_replaced", "Token replaced"),
+            Error::TokenEnded => (S::CONFLICT, "token_ended", "Token ended"),
+            Error::EnrolmentRefused => (S::UNAUTHORIZED, "enrolment_refused", "Enrolment refused"),
+            Error::EnrolmentUsed => (S::CONFLICT, "enrolment_used", "Enrolment code used"),
+            Error::TerminalRevoked => (S::CONFLICT, "terminal_revoked", "Terminal revoked"),
+            Error::AlreadyExists { .. } => (S::CONFLICT, "already_exists", "Exists already"),
+            Error::Unstorable => (S::UNPROCESSABLE_ENTITY, "unstorable", "Cannot be stored"),
+            Error::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "Invalid query"),
             Error::Blocked { .. } => (S::TOO_MANY_REQUESTS, "blocked", "Blocked"),
             Error::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Error::TenantBusy { .. } => (S::TOO_MANY_REQUESTS, "tenant_busy", "Tenant busy"),
@@ -217,90 +282,6 @@ impl Error {
             Error::TooManyRefunds { .. } => (S::CONFLICT, "too_many_refunds", "Too many refunds"),
             Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
-    }
-
-    /// What happened and what to do, for a person.
-    pub(super) fn detail(&self) -> String {
-        let fixed = match self {
-            Error::NotFound => "There is nothing here that this token may see.",
-            Error::MethodNotAllowed => "This address does not know the method; see the Allow header.",
-            Error::BodyTooLarge { limit } => return format!("The body is larger than {limit} bytes."),
-            Error::UnsupportedMediaType => "Send the body as Content-Type: application/json.",
-            Error::UnsupportedEncoding => "Send the body without compression.",
-            Error::BodyLate => "The body did not arrive in time. Nothing was kept; send it again.",
-            Error::BodyBroken => "The body ended early. Nothing was kept; send it again.",
-            Error::HeadMalformed => "What was sent is no HTTP request.",
-            Error::HeadTooLarge => "The headers are too long or too many.",
-            Error::UriTooLong => "The address of the request is too long.",
-            Error::HeadLate => {
-                "The headers did not arrive in time. Nothing was kept; send the request again."
-            }
-            Error::AddressNotAllowed => "This may not be used from the network of the client.",
-            Error::Unauthenticated => "Send a valid token as Authorization: Bearer.",
-            Error::AbilityMissing { ability } => {
-                return format!("The token does not carry the ability {ability}.");
-            }
-            Error::TerminalRequired => "The token belongs to no terminal.",
-            Error::TerminalInactive => "The terminal or its tenant may not submit at present.",
-            Error::Blocked { .. } => {
-                "An operator keeps this terminal, tenant or address out for now. Nothing was kept; keep the \
-                 request, call the mall, and send it again later."
-            }
-            Error::RateLimited { limit, .. } => {
-                return format!(
-                    "The limit {limit:?} is used up. Nothing was kept; send the same request again later."
-                );
-            }
-            Error::TenantBusy { .. } => {
-                "The tenant has its share of the work that waits. Nothing was kept; send the same request \
-                 again later."
-            }
-            Error::Overloaded { .. } => {
-                "Too much work waits. Nothing was kept; send the same request again later."
-            }
-            Error::StoreUnavailable { .. } | Error::AnswerLate { .. } => {
-                "The outcome is not known. Send the same request again later: it is never counted twice."
-            }
-            Error::Json(error) => return content::json_detail(error),
-            Error::TooManyTransactions { count, limit } => {
-                return format!("{count} transactions were sent; a batch holds at most {limit}.");
-            }
-            Error::Fields(_) => "Members are missing, or of the wrong type or form.",
-            Error::Checksum(_) => "A payload_checksum does not fit the content it was sent with.",
-            Error::TerminalMismatch => "terminal_id is not the terminal this token belongs to.",
-            Error::TenantMismatch => "tenant_id is not the tenant of the terminal this token belongs to.",
-            Error::HardwareMismatch(_) => "hardware_id is not the serial number of this token's terminal.",
-            Error::SubmissionConflict { accepted_at } => {
-                return format!(
-                    "This submission_uuid was accepted at {accepted_at} with other content, which stands. \
-                     Use a new uuid for new content."
-                );
-            }
-            Error::AlreadyVoided { voided_at, .. } => {
-                return format!(
-                    "The transaction was voided at {voided_at}, by another request. That stands."
-                );
-            }
-            Error::AlreadyRefunded => "The transaction has refunds. Refund the rest instead of voiding it.",
-            Error::TransactionUndecided { .. } => {
-                "Whether the transaction is valid is not decided yet. Send the same request again later."
-            }
-            Error::TransactionInvalid => "The transaction is not valid: there is nothing to refund.",
-            Error::RefundConflict { refunded_at } => {
-                return format!(
-                    "This refund_reference_id was used at {refunded_at} for another refund, which stands. \
-                     Use a new one for a new refund."
-                );
-            }
-            Error::RefundExceedsSale { left } => {
-                return format!("At most {left} of the transaction can still be refunded.");
-            }
-            Error::TooManyRefunds { limit } => {
-                return format!("A transaction has at most {limit} refunds.");
-            }
-            Error::Internal => "The request could not be handled. Quote the request id when you report it.",
-        };
-        fixed.to_owned()
     }
 
     /// The members it is about, by JSON pointer.

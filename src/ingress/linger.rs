@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use futures::{StreamExt, stream};
-use http::header;
+use http::{HeaderValue, Version, header};
 
 /// How long a refused client may take to send the rest of its body.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -31,11 +31,18 @@ pub(super) async fn linger(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let unread = Arc::new(Mutex::new(body.into_data_stream()));
     let handed_on = Body::from_stream(pieces(Arc::clone(&unread)));
-    let response = next.run(Request::from_parts(parts, handed_on)).await;
+    let version = parts.version;
+    let mut response = next.run(Request::from_parts(parts, handed_on)).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         let rest = discard(pieces(unread));
-        if tokio::time::timeout(LONGEST, rest).await.is_err() {
+        if !matches!(tokio::time::timeout(LONGEST, rest).await, Ok(true)) {
             tracing::debug!("a refused client goes on sending; it may not see why it was refused");
+            // The connection ends here. Unless it is told, the client takes it for the next request.
+            if version <= Version::HTTP_11 {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
         }
     }
     response
@@ -51,13 +58,16 @@ fn pieces(
     })
 }
 
-async fn discard(rest: impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item>) {
+/// Whether it came to the end of the body.
+async fn discard(rest: impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item>) -> bool {
     let mut rest = std::pin::pin!(rest);
     let mut bytes = 0_usize;
     while bytes < MOST_BYTES {
         match rest.next().await {
             Some(Ok(piece)) => bytes = bytes.saturating_add(piece.len()),
-            Some(Err(_)) | None => return,
+            Some(Err(_)) => return false,
+            None => return true,
         }
     }
+    false
 }

@@ -1,12 +1,14 @@
 //! The thin HTTP ingress: authenticate, read, commit, answer 202. Nothing slower belongs here.
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
-//! `body` (headers) → `caller` (token) → `quota` (rate limits) → `gate`
-//! (back-pressure) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is
-//! a row of the table in `error`.
+//! `body` (headers) → `caller` (token) → `quota` (rate limits) → `gate` (back-pressure) → `body`
+//! (bytes) → `submit` (content, owner) → `commit` → `enqueue`. A void or refund goes by `reverse` and
+//! `pass_on` instead. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod admin;
 mod allow;
+mod auth;
+mod behind;
 mod body;
 mod caller;
 mod client_addr;
@@ -16,8 +18,10 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod form;
 mod gate;
 mod heartbeat;
+mod identities;
 mod linger;
 mod listen;
 mod observe;
@@ -31,10 +35,12 @@ mod request_id;
 mod retry_after;
 mod reverse;
 mod seats;
+mod security;
 mod status;
 mod submit;
 mod tls;
 mod upkeep;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,13 +49,18 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use uuid::Uuid;
 
 use crate::{
     config::Config,
+    credentials::Credentials,
     domain::{
         json::{Duplicates, Limits},
+        keyring::Keyring,
         payload::Bounds,
     },
     limits::Limiter,
@@ -71,7 +82,11 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 struct App {
     config: Arc<Config>,
     store: Store,
-    identities: caller::Identities,
+    keyring: Keyring,
+    credentials: Credentials,
+    identities: identities::Identities,
+    sightings: Arc<behind::Sightings>,
+    events: Arc<security::SecurityLog>,
     limiter: Limiter,
     orders: Arc<orders::Orders>,
     refusals: Arc<refusals::Refusals>,
@@ -89,12 +104,13 @@ struct App {
 impl App {
     fn new(
         config: Arc<Config>,
+        keyring: Keyring,
         store: Store,
         queue: &Queue,
         limiter: Limiter,
         committer: commit::Committer,
     ) -> Self {
-        let settings = &config.ingress;
+        let (settings, auth) = (&config.ingress, &config.auth);
         let bounds = Bounds {
             json: Limits {
                 depth: settings.max_depth,
@@ -105,7 +121,14 @@ impl App {
             max_errors: settings.max_errors,
         };
         Self {
-            identities: caller::Identities::new(settings),
+            credentials: Credentials::new(store.clone(), keyring.clone(), &auth.environment),
+            keyring,
+            identities: identities::Identities::new(settings, auth.blind_ttl_ms.duration()),
+            sightings: Arc::new(behind::Sightings::new(
+                auth.sighting_capacity,
+                auth.sighting_ms.duration(),
+            )),
+            events: Arc::new(security::SecurityLog::new(auth.event_capacity)),
             limiter,
             orders: Arc::default(),
             refusals: Arc::default(),
@@ -122,6 +145,12 @@ impl App {
             store,
             config,
         }
+    }
+
+    /// A maker of tokens whose changes are put down as those of `store` are.
+    fn credentials_for(&self, store: &Store) -> Credentials {
+        let environment = &self.config.auth.environment;
+        Credentials::new(store.clone(), self.keyring.clone(), environment)
     }
 
     /// Back-pressure: come back when about what waits now is done.
@@ -183,6 +212,21 @@ pub async fn serve(
     let tasks_stop = CancellationToken::new();
     let _tasks_end = tasks_stop.clone().drop_guard();
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
+    let keyring = config
+        .keyring()
+        .map_err(|error| IngressError(error.to_string()))?;
+    warn_of_lost_peppers(&keyring, &store).await;
+    let limiter = Limiter::start(&config.limits, &config.queue, &tasks_stop)
+        .map_err(|error| IngressError(error.to_string()))?;
+    let app = Arc::new(App::new(
+        Arc::clone(&config),
+        keyring,
+        store.clone(),
+        &queue,
+        limiter,
+        committer.clone(),
+    ));
+    let beats = app.beats.clone();
     let ops = ops::Ops::new(
         &config,
         store.clone(),
@@ -190,16 +234,7 @@ pub async fn serve(
         stop.clone(),
         ops::Needs::Record,
     );
-    let limiter = Limiter::start(&config.limits, &config.queue, &tasks_stop)
-        .map_err(|error| IngressError(error.to_string()))?;
-    let app = App::new(
-        Arc::clone(&config),
-        store.clone(),
-        &queue,
-        limiter,
-        committer.clone(),
-    );
-    let beats = app.beats.clone();
+    let attendants = attend(&app, &config);
     let upkeep = upkeep::Upkeep {
         store: store.clone(),
         limiter: app.limiter.clone(),
@@ -216,7 +251,7 @@ pub async fn serve(
         tasks_stop.clone(),
     );
     tokio::spawn(gate);
-    let router = router(Arc::new(app), ops);
+    let router = router(app, ops);
     let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
     let drain = drain.duration().saturating_sub(notice.duration());
     let tls = tls::Tls::open(&config.ingress)?;
@@ -225,10 +260,6 @@ pub async fn serve(
         let every = config.ingress.tls_reload_ms.duration();
         AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
     });
-    let writing = beats
-        .clone()
-        .write_behind(store.clone(), config.heartbeat.flush_ms.duration());
-    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
     // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
     let leave = CancellationToken::new();
     let notice = notice.duration();
@@ -240,18 +271,70 @@ pub async fn serve(
             leave.cancel();
         }
     }));
-    let served = listen::serve(listener, router, bounds, leave).await;
-    drop((watching, writing));
+    let served = tokio::select! {
+        served = listen::serve(listener, router, bounds, leave) => served,
+        () = beats.clone().write_behind(store.clone(), config.heartbeat.flush_ms.duration()) => Ok(()),
+    };
+    drop(watching);
     tasks_stop.cancel();
     pipeline.flush(FLUSH_LIMIT).await;
-    if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {
-        tracing::debug!("the last refusals are not in the record");
-    }
+    attendants.leave().await;
     let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
     if written.is_err() {
         tracing::warn!("stopped before the last heartbeats were written");
     }
+    if tokio::time::timeout(FLUSH_LIMIT, upkeep).await.is_err() {
+        tracing::debug!("the last refusals are not in the record");
+    }
     served
+}
+
+/// The tasks beside the requests; they outlive the last of them.
+struct Attendants {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+fn attend(app: &App, config: &Config) -> Attendants {
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(watch::follow(
+        app.store.clone(),
+        app.identities.clone(),
+        config.auth.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(behind::write(
+        app.store.clone(),
+        Arc::clone(&app.sightings),
+        Arc::clone(&app.events),
+        config.auth.write_behind_ms.duration(),
+        stop.clone(),
+    ));
+    tasks.close();
+    Attendants { stop, tasks }
+}
+
+impl Attendants {
+    async fn leave(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Tokens that hang on a pepper that is not given look like unknown ones: a person must be told.
+async fn warn_of_lost_peppers(keyring: &Keyring, store: &Store) {
+    match store.tokens_by_pepper().await {
+        Ok(counts) => {
+            for (pepper, tokens) in counts.iter().filter(|(pepper, _)| !keyring.knows(pepper)) {
+                tracing::error!(
+                    pepper,
+                    tokens,
+                    "auth.pepper lacks a pepper that tokens are hashed with"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot see which peppers tokens are hashed with"),
+    }
 }
 
 const SUBMIT: &str = "/api/v1/transactions/official";
@@ -281,6 +364,8 @@ fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
         .route(HEARTBEAT, post(heartbeat::heartbeat))
         .route(TRANSACTION, get(status::transaction))
         .route(SUBMISSION, get(status::submission))
+        .merge(auth::routes())
+        .merge(admin::routes())
         .with_state(app)
         .merge(ops::routes(ops));
     frame(routes, limit)

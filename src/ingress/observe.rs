@@ -74,7 +74,12 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
     let mut response = answer.unwrap_or_else(|_| Error::Internal.into_response());
     let error = response.extensions_mut().remove::<Arc<Error>>();
     if let Some(error) = &error {
+        // What a layer found out about the connection goes with the document.
+        let connection = response.headers_mut().remove(header::CONNECTION);
         response = problem::render(error, &request_id);
+        response
+            .headers_mut()
+            .extend(connection.map(|value| (header::CONNECTION, value)));
     }
     counted.write(response.headers_mut());
     finish(response.headers_mut(), &request_id);

@@ -91,7 +91,7 @@ pub(super) fn render(error: &Error, request_id: &RequestId) -> Response {
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if *error == Error::Unauthenticated {
+    if matches!(error, Error::Unauthenticated | Error::TokenInvalid) {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response

@@ -261,6 +261,37 @@ async fn the_cheapest_reason_is_given_first() {
 }
 
 #[tokio::test]
+async fn the_admin_api_is_closed_to_other_networks() {
+    let mall = Mall::open(|config| config.admin.allow = "10.0.0.0/8".parse().unwrap()).await;
+    for token in ["", "garbage", &mall.till.token] {
+        let answer = mall.get(token, "/api/v1/admin/tenants").await;
+        refused(&answer, 403, "network_refused");
+    }
+    assert_eq!(mall.statements("tokens.identity"), 0, "nobody is looked up");
+}
+
+#[tokio::test]
+async fn requests_for_tokens_are_small() {
+    let mall = Mall::open(|config| config.auth.max_body_bytes = 100).await;
+    let headers = [("content-type", "application/json")];
+    let login = |key: usize| format!(r#"{{"serial_number":"S-1","api_key":"{}"}}"#, "x".repeat(key));
+    for (body, status, code) in [
+        (login(50), 401, "authentication_failed"),
+        (login(90), 413, "body_too_large"),
+        ("{".to_owned(), 400, "malformed_json"),
+        (r#"{"api_key":"k"}"#.to_owned(), 422, "invalid_fields"),
+        (
+            r#"{"serial_number":"a\nb","api_key":"k"}"#.to_owned(),
+            422,
+            "invalid_fields",
+        ),
+    ] {
+        let answer = mall.send("POST", "/api/v1/auth/terminal", &headers, &body).await;
+        refused(&answer, status, code);
+    }
+}
+
+#[tokio::test]
 async fn a_body_must_speak_of_the_terminal_that_sends_it() {
     let mall = Mall::open(|_| {}).await;
     let refusal = async |count: usize, change: fn(&mut Value), code: &str| {

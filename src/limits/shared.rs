@@ -277,7 +277,7 @@ impl Shared {
             .map_err(|error| error.to_string())?
             .ok_or_else(|| "it lost the logs".to_owned())?;
         self.heard(answer.at, started);
-        metrics::limits_call(started.elapsed());
+        metrics::limits_call(requests.len(), started.elapsed());
         Ok(answer)
     }
 

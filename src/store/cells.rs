@@ -67,6 +67,11 @@ impl<'r> Cells<'r> {
         Ok(self.int_or_null()?.map(Timestamp::from_micros))
     }
 
+    /// A time of a column that holds 0 for *not yet*.
+    pub(super) fn time_or_zero(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(Some(self.time()?).filter(|at| at.as_micros() != 0))
+    }
+
     pub(super) fn text(&mut self) -> Result<String, StoreError> {
         self.read()
     }

@@ -3,7 +3,9 @@
 use super::{
     Store, StoreError,
     cells::Cells,
+    changes::Subject,
     dialect::Sql,
+    driver::Tx,
     pieces::fits,
     values::{Binds, page},
 };
@@ -66,16 +68,6 @@ const LIST_TERMINALS: Sql = Sql {
            WHERE id > ? AND (? IS NULL OR tenant_id = ?) ORDER BY id LIMIT ?",
 };
 
-const SET_TENANT_ACTIVE: Sql = Sql {
-    name: "tenants.set_active",
-    text: "UPDATE tenants SET active = ? WHERE id = ?",
-};
-
-const SET_TERMINAL_STATUS: Sql = Sql {
-    name: "terminals.set_status",
-    text: "UPDATE terminals SET status = ? WHERE id = ? AND (status <> 'revoked' OR ? = 'revoked')",
-};
-
 impl Store {
     /// Makes the company if its code is new, and gives its id.
     ///
@@ -110,17 +102,9 @@ impl Store {
         fits("a tenant code", code, 50)?;
         fits("a tenant name", name, 255)?;
         fits("a time zone", timezone, 64)?;
-        let values = [
-            company_id.into(),
-            code.into(),
-            name.into(),
-            timezone.into(),
-            Timestamp::now().into(),
-        ];
-        let done = retrying!(self, self.inner.db.execute(&INSERT_TENANT, 1, &values))
-            .map_err(|error| named(error, "tenant", "company"))?;
+        let id = retrying!(self, self.insert_tenant(company_id, code, name, timezone))?;
         Ok(Tenant {
-            id: done.last_id,
+            id,
             company_id,
             code: code.to_owned(),
             name: name.to_owned(),
@@ -129,11 +113,51 @@ impl Store {
         })
     }
 
+    async fn insert_tenant(
+        &self,
+        company_id: i64,
+        code: &str,
+        name: &str,
+        timezone: &str,
+    ) -> Result<i64, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let values = [
+            company_id.into(),
+            code.into(),
+            name.into(),
+            timezone.into(),
+            Timestamp::now().into(),
+        ];
+        let done = tx
+            .execute(&INSERT_TENANT, 1, &values)
+            .await
+            .map_err(|error| named(error, "tenant", "company"))?;
+        self.attribute(&mut tx, "tenant.created", Subject::Tenant(done.last_id), code)
+            .await?;
+        tx.commit().await?;
+        Ok(done.last_id)
+    }
+
     /// Registers a terminal.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the serial number is taken, [`StoreError::Missing`] when the tenant is unknown.
     pub async fn create_terminal(&self, new: &NewTerminal) -> Result<Terminal, StoreError> {
+        retrying!(self, self.create_terminal_once(new))
+    }
+
+    async fn create_terminal_once(&self, new: &NewTerminal) -> Result<Terminal, StoreError> {
+        let mut tx = self.inner.db.begin().await?;
+        let terminal = self.insert_terminal(&mut tx, new).await?;
+        tx.commit().await?;
+        Ok(terminal)
+    }
+
+    pub(super) async fn insert_terminal(
+        &self,
+        tx: &mut Tx,
+        new: &NewTerminal,
+    ) -> Result<Terminal, StoreError> {
         fits("a serial number", &new.serial_number, 255)?;
         fits("a callback URL", new.callback_url.as_deref().unwrap_or(""), 2000)?;
         let values = [
@@ -143,8 +167,13 @@ impl Store {
             new.callback_url.as_deref().into(),
             Timestamp::now().into(),
         ];
-        let done = retrying!(self, self.inner.db.execute(&INSERT_TERMINAL, 1, &values))
+        let done = tx
+            .execute(&INSERT_TERMINAL, 1, &values)
+            .await
             .map_err(|error| named(error, "terminal", "tenant"))?;
+        let subject = Subject::Terminal(done.last_id);
+        self.attribute(tx, "terminal.created", subject, &new.serial_number)
+            .await?;
         Ok(Terminal {
             id: done.last_id,
             tenant_id: new.tenant_id,
@@ -196,27 +225,6 @@ impl Store {
         rows.iter().map(|row| read_terminal(&mut row.cells())).collect()
     }
 
-    /// Sets whether a tenant may submit.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such tenant.
-    pub async fn set_tenant_active(&self, id: i64, active: bool) -> Result<(), StoreError> {
-        let values = [i64::from(active).into(), id.into()];
-        let done = retrying!(self, self.inner.db.execute(&SET_TENANT_ACTIVE, 1, &values))?;
-        found(done.rows, "tenant")
-    }
-
-    /// Sets the state of a terminal. A revoked one stays revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such terminal, or it is revoked and should come back.
-    pub async fn set_terminal_status(&self, id: i64, status: TerminalStatus) -> Result<(), StoreError> {
-        let word = status_word(status);
-        let values = [word.into(), id.into(), word.into()];
-        let done = retrying!(self, self.inner.db.execute(&SET_TERMINAL_STATUS, 1, &values))?;
-        found(done.rows, "terminal")
-    }
-
     async fn company(&self, code: &str) -> Result<Option<i64>, StoreError> {
         let rows = self.inner.db.fetch(&COMPANY_BY_CODE, 1, &[code.into()]).await?;
         rows.first().map(|row| row.cells().int()).transpose()
@@ -246,7 +254,7 @@ pub(super) fn read_terminal(cells: &mut Cells<'_>) -> Result<Terminal, StoreErro
 }
 
 /// The stored word; the same as in JSON.
-const fn status_word(status: TerminalStatus) -> &'static str {
+pub(super) const fn status_word(status: TerminalStatus) -> &'static str {
     match status {
         TerminalStatus::Active => "active",
         TerminalStatus::Inactive => "inactive",

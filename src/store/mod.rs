@@ -13,17 +13,20 @@ mod accept;
 mod audit;
 mod cells;
 mod chains;
+mod changes;
 mod decide;
 mod deliveries;
 mod dialect;
 mod directory;
 mod driver;
+mod enrolments;
 mod forwards;
 mod group;
 mod heartbeats;
 mod ids;
 mod lease;
 mod limits;
+mod logins;
 mod migrate;
 mod money;
 mod parked;
@@ -32,23 +35,33 @@ mod pool;
 mod record;
 mod reversal_deliveries;
 mod reversals;
+mod rotation;
+mod security;
+mod sightings;
 mod submissions;
 mod sweep;
+mod switches;
 mod tokens;
 mod transactions;
 mod values;
 
 pub use audit::AuditRow;
+pub use changes::{ActionRow, Actor, Subject};
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
+pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use heartbeats::Heartbeat;
 pub use limits::{NewOrder, Refused};
+pub use logins::Known;
 pub use reversal_deliveries::ClaimedReversals;
 pub use reversals::{NewReversal, Reversed};
+pub use rotation::{Holder, Replaced};
+pub use security::{EventRow, NewEvent};
 pub use submissions::{Accepted, ItemResult, ItemState, NewSubmission, SubmissionView};
 pub use sweep::{AuditGap, Mark, ReversalGap};
-pub use tokens::TokenRow;
+pub use switches::TerminalChange;
+pub use tokens::{NewToken, Origin, TokenRow};
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
 use std::{sync::Arc, time::Duration};
@@ -97,6 +110,8 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// To whom changes are put down; the system itself unless [`Store::acting_as`] says otherwise.
+    actor: Option<Arc<Actor>>,
 }
 
 struct Inner {
@@ -153,6 +168,7 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
             rows,
             tries: settings.transaction_tries.max(1),
         }),
+        actor: None,
     })
 }
 

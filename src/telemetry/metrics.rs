@@ -1,10 +1,14 @@
 //! Every metric, declared once. Nothing else may invent a name, and only this file uses the
 //! macros of the `metrics` crate (`tests/tidy.rs` looks). Base units; counters end in `_total`.
 
+mod ingress;
+
 use std::{sync::OnceLock, time::Duration};
 
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use ingress::*;
 
 use crate::{
     domain::time::Timestamp,
@@ -64,6 +68,8 @@ table! {
         "1 while this ingress decides by its share of every quota because Redis is away.";
     LIMITS_CALL_SECONDS = SECONDS, "tsms_rate_limit_call_seconds", [],
         "How long one call to Redis took that decided over requests.";
+    LIMITS_CALL_REQUESTS = SIZES, "tsms_rate_limit_call_requests", [],
+        "Requests decided in one call to Redis.";
     GATE_WAIT = Kind::Gauge, "tsms_gate_wait_seconds", ["line"],
         "How long a submission accepted now would wait: what is before it divided by the rate of work.";
     GATE_CLOSED = Kind::Gauge, "tsms_gate_closed", ["line"],
@@ -98,6 +104,10 @@ table! {
         "Dead letters in the record.";
     BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", [],
         "1 while nothing is sent to the web application because it failed too often in a row.";
+    SECURITY_EVENTS = Kind::Counter, "tsms_security_events_total", ["kind"],
+        "Uses of tokens, keys and codes that should not happen, by kind.";
+    AUTH_FEED_LOST = Kind::Gauge, "tsms_auth_feed_lost", [],
+        "1 while the ingress cannot read the feed of revocations and asks the record for each token instead.";
     GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
 }
@@ -225,90 +235,18 @@ fn size<const N: usize>(metric: &Metric, values: [Value; N], items: usize) {
     metrics::histogram!(metric.name, labels(metric, values)).record(items as f64);
 }
 
+/// A gauge in seconds.
+fn level<const N: usize>(metric: &Metric, values: [Value; N], time: Duration) {
+    metrics::gauge!(metric.name, labels(metric, values)).set(time.as_secs_f64());
+}
+
+/// Moves a gauge up or down.
+fn step(metric: &Metric, by: f64) {
+    metrics::gauge!(metric.name).increment(by);
+}
+
 fn wide(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
-}
-
-/// One answer of the ingress: route pattern, status, and how long it took.
-pub fn request(route: &str, method: &str, status: u16, took: Duration) {
-    let route = Value::from(route.to_owned());
-    let code = Value::from(status.to_string());
-    count(&HTTP_REQUESTS, [route.clone(), method.to_owned().into(), code], 1);
-    seconds(&HTTP_SECONDS, [route], took);
-}
-
-/// A request refused by the rate limit `limit`.
-pub fn rate_limited(limit: &'static str) {
-    count(&LIMITED, [limit.into()], 1);
-}
-
-/// Whether this ingress keeps the rate limits by itself because Redis is away.
-pub fn limits_alone(alone: bool) {
-    gauge(&LIMITS_ALONE, [], u64::from(alone));
-}
-
-/// How long one call to Redis took that decided over requests.
-pub fn limits_call(took: Duration) {
-    seconds(&LIMITS_CALL_SECONDS, [], took);
-}
-
-/// The predicted wait of a line before the gate, and whether it closes it.
-pub fn gate(line: &'static str, wait: Duration, closed: bool) {
-    metrics::gauge!(GATE_WAIT.name, labels(&GATE_WAIT, [line.into()])).set(wait.as_secs_f64());
-    gauge(&GATE_CLOSED, [line.into()], u64::from(closed));
-}
-
-/// A submission met a closed gate.
-pub fn gate_decision(refused: bool) {
-    let decision = if refused { "refused" } else { "would_refuse" };
-    count(&GATE_DECISIONS, [decision.into()], 1);
-}
-
-/// A connection to the HTTP listener, counted while it is open.
-#[derive(Debug)]
-pub struct OpenConnection(());
-
-impl OpenConnection {
-    /// It opens.
-    #[must_use]
-    pub fn new() -> Self {
-        metrics::gauge!(CONNECTIONS.name).increment(1.0);
-        Self(())
-    }
-}
-
-impl Default for OpenConnection {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        metrics::gauge!(CONNECTIONS.name).decrement(1.0);
-    }
-}
-
-/// The listener ended a connection; `reason` is a fixed word.
-pub fn connection_refused(reason: &'static str) {
-    count(&CONNECTIONS_REFUSED, [reason.into()], 1);
-}
-
-/// The certificate files were read; when the certificate in use expires, in seconds since 1970.
-pub fn tls_loaded(ok: bool, expires: u64) {
-    count(&TLS_LOADS, [if ok { "ok" } else { "failed" }.into()], 1);
-    gauge(&TLS_EXPIRY, [], expires);
-}
-
-/// Submissions in one commit of the ingress, and how long it took.
-pub fn commit(rows: usize, took: Duration) {
-    size(&COMMIT_ROWS, [], rows);
-    seconds(&COMMIT_SECONDS, [], took);
-}
-
-/// Committed sets that could not be enqueued and are left to the sweeper.
-pub fn enqueue_left_to_sweeper(jobs: usize) {
-    count(&LEFT_TO_SWEEPER, [], wide(jobs));
 }
 
 /// The verdicts of one set of jobs, and how long the set took.
@@ -362,11 +300,7 @@ pub fn queue_depth(stage: Stage, depth: &Depth) {
     let age = depth
         .oldest
         .map_or(Duration::ZERO, |oldest| Timestamp::now().since(oldest));
-    metrics::gauge!(
-        QUEUE_OLDEST_AGE.name,
-        labels(&QUEUE_OLDEST_AGE, [spec.name.into()])
-    )
-    .set(age.as_secs_f64());
+    level(&QUEUE_OLDEST_AGE, [spec.name.into()], age);
 }
 
 /// Statements sent by the store so far, by name.
@@ -388,6 +322,16 @@ pub fn dead_letters(count: u64) {
 /// Whether the breaker towards the web application is open.
 pub fn breaker(open: bool) {
     gauge(&BREAKER_OPEN, [], u64::from(open));
+}
+
+/// Something that should not happen to tokens, keys and codes.
+pub fn security_event(kind: &'static str) {
+    count(&SECURITY_EVENTS, [kind.into()], 1);
+}
+
+/// Whether the feed of changes of access cannot be read.
+pub fn auth_feed_lost(lost: bool) {
+    gauge(&AUTH_FEED_LOST, [], u64::from(lost));
 }
 
 /// The queue or the record (`source`) could not be read for its gauges.

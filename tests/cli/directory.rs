@@ -83,6 +83,58 @@ fn states_change_and_a_revoked_terminal_stays_revoked() {
 }
 
 #[test]
+fn a_token_rotates_once_and_only_known_abilities_are_given() {
+    let shell = migrated();
+    let token = json(&shell.tsms(&["token", "create", "--admin", "--json"]));
+    assert!(token["token"].as_str().unwrap().starts_with("tsms_live_admin_"));
+    let id = token["id"].to_string();
+    let next = json(&shell.tsms(&["token", "rotate", &id, "--json"]));
+    assert_ne!(next["token"], token["token"]);
+    let again = shell.tsms(&["token", "rotate", &id]);
+    assert_eq!(again.code, 6, "{}", again.err);
+    assert!(again.err.contains("has a successor"), "{}", again.err);
+    assert_eq!(shell.tsms(&["token", "revoke", &id, "--family"]).code, 0);
+    let rows = shell.tsms(&["token", "list", "--json"]).out;
+    assert!(
+        rows.lines().count() == 2 && !rows.contains("\"revoked_at\":null"),
+        "{rows}"
+    );
+    for (args, word) in [
+        (["--ability", "transaction:create"], "transaction:create"),
+        (["--network", "10.0.0.1/8"], "10.0.0.0/8"),
+    ] {
+        let refused = shell.tsms(&["token", "create", "--admin", args[0], args[1]]);
+        assert_eq!(refused.code, 2);
+        assert!(refused.err.contains(word), "{}", refused.err);
+    }
+}
+
+#[test]
+fn a_code_and_a_key_are_shown_once_and_kept_as_hashes() {
+    let shell = migrated();
+    shell.tsms(&["tenant", "create", "--code", "A", "--name", "A", "--company", "A"]);
+    let enrol = ["terminal", "enrol", "--tenant", "A", "--serial", "A-1", "--json"];
+    let code = json(&shell.tsms(&enrol))["enrolment_code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(code.starts_with("tsms_live_enrol_"));
+    shell.tsms(&["terminal", "create", "--tenant", "A", "--serial", "A-2"]);
+    let key = json(&shell.tsms(&["terminal", "key", "A-2", "--json"]));
+    let key = key["api_key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("tsms_live_key_"));
+    for file in ["tsms.db", "tsms.db-wal"] {
+        let bytes = std::fs::read(shell.folder.path().join("data").join(file)).unwrap_or_default();
+        for secret in [&code, &key] {
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "{file} holds a secret");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_is_5_and_named() {
     let shell = migrated();
     for args in [

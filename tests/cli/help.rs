@@ -80,6 +80,7 @@ fn servers_that_are_away_have_codes_of_their_own() {
     let shell = Shell::new()
         .with("TSMS__DATABASE__URL", "mysql://nobody@127.0.0.1:1/nothing")
         .with("TSMS__DATABASE__ACQUIRE_TIMEOUT_MS", "300")
+        .with("TSMS__AUTH__PEPPER", "a pepper of at least 32 characters")
         .with("TSMS__QUEUE__URL", "redis://127.0.0.1:1/0")
         .with("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "300")
         .with("TSMS__QUEUE__BLOCK_MS", "100");
@@ -89,4 +90,20 @@ fn servers_that_are_away_have_codes_of_their_own() {
     }
     let ended = shell.tsms(&["queue", "depth"]);
     assert_eq!(ended.code, 4, "{}{}", ended.out, ended.err);
+}
+
+#[test]
+fn an_ingress_of_a_fleet_does_not_start_without_a_pepper() {
+    let shell = Shell::new()
+        .with("TSMS__DATABASE__URL", "mysql://nobody@127.0.0.1:1/nothing")
+        .with("TSMS__QUEUE__URL", "redis://127.0.0.1:1/0");
+    for args in [&["ingress"][..], &["config", "check", "--fleet"]] {
+        let ended = shell.tsms(args);
+        assert_eq!(ended.code, 2, "{args:?}: {}{}", ended.out, ended.err);
+        assert!(
+            ended.err.contains("TSMS__AUTH__PEPPER"),
+            "{args:?}: {}",
+            ended.err
+        );
+    }
 }

@@ -15,6 +15,8 @@ mod mariadb;
 #[path = "../support/servers.rs"]
 mod servers;
 
+mod access;
+mod administration;
 mod bodies;
 mod callbacks;
 mod faults;
@@ -26,6 +28,7 @@ mod procfile;
 mod promises;
 mod refusals;
 mod reversals;
+mod revocation;
 mod sight;
 mod voids;
 mod webapp;

@@ -1,16 +1,12 @@
 //! What the ingress refuses, with which status, code and pointer; and that nothing of it is kept.
 
 use serde_json::{Value, json};
-use tsms::domain::{
-    checksum::Version,
-    time::Timestamp,
-    token::{self, Kind},
-};
+use tsms::domain::{checksum::Version, time::Timestamp};
 
 use crate::{
     bodies::{batch, sale, sign, value},
     on_both_tiers,
-    world::{Answer, World},
+    world::{Answer, World, issue},
 };
 
 on_both_tiers!(
@@ -203,17 +199,11 @@ async fn requests_are_refused_before_the_body_counts(world: World) {
 
 /// A further token of the first till.
 async fn token(world: &World, ability: &str, revoked: bool) -> String {
-    let minted = token::mint(Kind::Terminal);
-    let terminal = Some(world.till().terminal_id);
-    let id = world
-        .store
-        .create_token(&minted.digest, terminal, "test", &[ability], None)
-        .await
-        .unwrap();
+    let (id, plain) = issue(&world.store, Some(world.till().terminal_id), &[ability]).await;
     if revoked {
         world.store.revoke_token(id, Timestamp::now()).await.unwrap();
     }
-    minted.plain
+    plain
 }
 
 async fn ownership_is_held(world: World) {

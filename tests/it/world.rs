@@ -10,7 +10,8 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::Config,
-    domain::token::{self, Kind},
+    credentials::{Credentials, Wish},
+    domain::keyring::Keyring,
     fleet::{Fleet, FleetError, Roles},
     queue::{self, Queue},
     stage::Stage,
@@ -27,6 +28,9 @@ use crate::{left::unfinished, mariadb::MariaDb, servers::Redis};
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
+/// What the systems under test key their hashes with.
+pub(crate) const PEPPER: &str = "the pepper of the systems under test";
+
 /// Bearer token between TSMS and the stand-in web application.
 pub(crate) const SINK_TOKEN: &str = "token-of-the-web-application";
 
@@ -42,6 +46,7 @@ pub(crate) struct World {
     /// `http://127.0.0.1:port` of the ingress.
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) sink: SinkHandle,
@@ -49,7 +54,6 @@ pub(crate) struct World {
     pub(crate) tills: Vec<SimTerminal>,
     /// The queue server, where the tier has one.
     pub(crate) redis: Option<Redis>,
-    config: Arc<Config>,
     stop: CancellationToken,
     roles: Vec<JoinHandle<Result<(), FleetError>>>,
     sink_stop: CancellationToken,
@@ -92,9 +96,9 @@ impl World {
         let stop = fleet.stopper();
         let roles = vec![tokio::spawn(fleet.run())];
         Self {
-            config,
             base,
             http: reqwest::Client::new(),
+            config,
             store,
             queue,
             sink,
@@ -260,6 +264,12 @@ pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) 
 /// A config file for a system under test: quick retries, short graces, rate limits that nobody reaches
 /// unless `settings` have their own, everything else as shipped.
 pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
+    let pepper = format!("[auth]\npepper = \"{PEPPER}\"");
+    let (settings, auth) = if settings.contains("[auth]") {
+        (settings.replace("[auth]", &pepper), String::new())
+    } else {
+        (settings.to_owned(), pepper)
+    };
     let limits = if settings.contains("[limits.") {
         ""
     } else {
@@ -295,6 +305,7 @@ format = "text"
 [ops]
 listen = "127.0.0.1:0"
 {settings}
+{auth}
 {limits}
 "#,
         path = sink::BULK_PATH,
@@ -333,17 +344,27 @@ pub(crate) async fn register_till(
         expires_at: None,
     };
     let terminal = store.create_terminal(&new).await.unwrap();
-    let minted = token::mint(Kind::Terminal);
-    let abilities = ["transaction:create", "transaction:read", "heartbeat:send"];
-    store
-        .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
-        .await
-        .unwrap();
+    let token = issue(store, Some(terminal.id), &[]).await.1;
     SimTerminal {
         terminal_id: terminal.id,
         tenant_id,
         serial_number: serial_number.to_owned(),
         customer_code: customer_code.to_owned(),
-        token: minted.plain,
+        token,
     }
+}
+
+/// A token of a terminal or an administrator, by its row id and text.
+pub(crate) async fn issue(store: &Store, terminal_id: Option<i64>, abilities: &[&str]) -> (i64, String) {
+    let wish = Wish {
+        terminal_id,
+        abilities: abilities.iter().map(|word| (*word).to_owned()).collect(),
+        ..Wish::default()
+    };
+    credentials(store).issue(wish).await.unwrap()
+}
+
+/// Makes tokens as the systems under test know them.
+pub(crate) fn credentials(store: &Store) -> Credentials {
+    Credentials::new(store.clone(), Keyring::new([PEPPER]).unwrap(), "live")
 }

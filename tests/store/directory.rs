@@ -1,13 +1,19 @@
 //! Companies, tenants, terminals and tokens.
 
 use tsms::{
-    domain::directory::{Tenant, Terminal, TerminalStatus},
-    store::{NewTerminal, Store, StoreError},
+    domain::{
+        directory::{Tenant, Terminal, TerminalStatus},
+        keyring::Hashed,
+        network::Networks,
+        rotation::Life,
+        time::Timestamp,
+    },
+    store::{NewTerminal, NewToken, Origin, Store, StoreError},
 };
 
 use crate::{base::Base, fixtures::after};
 
-async fn tenant(store: &Store, code: &str) -> Tenant {
+pub(crate) async fn tenant(store: &Store, code: &str) -> Tenant {
     let company = store.ensure_company("ACME", "Acme Foods").await.unwrap();
     store
         .create_tenant(company, code, "Café Ñandú", "Asia/Manila")
@@ -15,7 +21,7 @@ async fn tenant(store: &Store, code: &str) -> Tenant {
         .unwrap()
 }
 
-async fn terminal(store: &Store, tenant_id: i64, serial: &str) -> Terminal {
+pub(crate) async fn terminal(store: &Store, tenant_id: i64, serial: &str) -> Terminal {
     let new = NewTerminal {
         tenant_id,
         serial_number: serial.into(),
@@ -25,31 +31,48 @@ async fn terminal(store: &Store, tenant_id: i64, serial: &str) -> Terminal {
     store.create_terminal(&new).await.unwrap()
 }
 
+/// A token with the hash `digest`, in the hands of a person.
+pub(crate) fn token(digest: u8, terminal_id: Option<i64>, expires_at: Option<Timestamp>) -> NewToken {
+    NewToken {
+        hashed: Hashed {
+            digest: [digest; 32],
+            key: "pepper".to_owned(),
+        },
+        terminal_id,
+        name: "a token".to_owned(),
+        abilities: vec!["transaction:create".to_owned(), "transaction:read".to_owned()],
+        expires_at,
+        networks: Networks::default(),
+        origin: Origin::Issued,
+    }
+}
+
 pub(crate) async fn a_token_stands_for_its_terminal(base: &Base) {
     let store = base.store().await;
     let tenant = tenant(&store, "T-1").await;
     let terminal = terminal(&store, tenant.id, "SN-1").await;
-    let abilities = ["transaction:create", "transaction:read"];
-    let id = store
-        .create_token(&[1; 32], Some(terminal.id), "till", &abilities, Some(after(500)))
-        .await
-        .unwrap();
-    let admin = store
-        .create_token(&[2; 32], None, "root", &["admin:*"], None)
-        .await
-        .unwrap();
+    let mut new = token(1, Some(terminal.id), Some(after(500)));
+    new.networks = "10.0.0.0/8, 192.0.2.7".parse().unwrap();
+    let id = store.create_token(&new).await.unwrap();
+    let admin = store.create_token(&token(2, None, None)).await.unwrap();
 
-    let identity = store.identity(&[1; 32]).await.unwrap().unwrap();
-    assert_eq!(identity.token_id, id);
+    // The hash may be any of those that the peppers give.
+    let candidates = [[9; 32], [1; 32], [8; 32]];
+    let identity = store.identity(&candidates).await.unwrap().unwrap();
+    assert_eq!((identity.token_id, identity.family_id), (id, id));
+    assert_eq!((identity.digest, identity.hash_key.as_str()), ([1; 32], "pepper"));
+    assert_eq!(identity.networks, new.networks);
+    assert!(identity.confirmed, "a person has it");
     assert_eq!(identity.terminal, Some((terminal.clone(), tenant.clone())));
-    assert_eq!(identity.abilities, abilities);
-    assert_eq!(
-        (identity.expires_at, identity.revoked_at),
-        (Some(after(500)), None)
-    );
-    let identity = store.identity(&[2; 32]).await.unwrap().unwrap();
+    assert_eq!(identity.abilities, new.abilities);
+    let life = Life {
+        expires_at: Some(after(500)),
+        ..Life::default()
+    };
+    assert_eq!(identity.life, life);
+    let identity = store.identity(&[[2; 32]]).await.unwrap().unwrap();
     assert_eq!((identity.token_id, identity.terminal), (admin, None));
-    assert!(store.identity(&[3; 32]).await.unwrap().is_none());
+    assert!(store.identity(&[[3; 32]]).await.unwrap().is_none());
 
     let found = store.terminals(&[terminal.id, 999]).await.unwrap();
     assert_eq!(found, [(terminal, tenant)]);
@@ -81,7 +104,7 @@ pub(crate) async fn codes_are_unique_and_parents_must_exist(base: &Base) {
     (new.serial_number, new.tenant_id) = ("SN-2".into(), 999);
     let orphan = store.create_terminal(&new).await;
     assert!(matches!(orphan, Err(StoreError::Missing("tenant"))));
-    let orphan = store.create_token(&[1; 32], Some(999), "x", &[], None).await;
+    let orphan = store.create_token(&token(1, Some(999), None)).await;
     assert!(matches!(orphan, Err(StoreError::Missing("terminal"))));
     let long = store
         .create_tenant(first.company_id, &"x".repeat(51), "x", "UTC")
@@ -113,35 +136,26 @@ pub(crate) async fn lists_come_in_pages(base: &Base) {
         [a.clone(), c]
     );
 
-    let token = store
-        .create_token(&[1; 32], Some(a.id), "x", &["transaction:create"], None)
-        .await
-        .unwrap();
-    store
-        .create_token(&[2; 32], Some(b.id), "y", &[], None)
-        .await
-        .unwrap();
+    let first = store.create_token(&token(1, Some(a.id), None)).await.unwrap();
+    store.create_token(&token(2, Some(b.id), None)).await.unwrap();
     let listed = store.list_tokens(Some(a.id), 0, 10).await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].id, listed[0].terminal_id), (token, Some(a.id)));
-    assert_eq!(listed[0].abilities, ["transaction:create"]);
-    assert_eq!(store.list_tokens(None, token, 10).await.unwrap().len(), 1);
+    assert_eq!((listed[0].id, listed[0].terminal_id), (first, Some(a.id)));
+    assert_eq!(listed[0].abilities.len(), 2);
+    assert_eq!(store.list_tokens(None, first, 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn what_is_revoked_stays_revoked(base: &Base) {
     let store = base.store().await;
     let tenant = tenant(&store, "T-1").await;
     let terminal = terminal(&store, tenant.id, "SN-1").await;
-    let token = store
-        .create_token(&[1; 32], Some(terminal.id), "x", &[], None)
+    let id = store
+        .create_token(&token(1, Some(terminal.id), None))
         .await
         .unwrap();
-    store.revoke_token(token, after(1)).await.unwrap();
-    store.revoke_token(token, after(2)).await.unwrap();
-    assert_eq!(
-        store.identity(&[1; 32]).await.unwrap().unwrap().revoked_at,
-        Some(after(1))
-    );
+    store.revoke_token(id, after(1)).await.unwrap();
+    store.revoke_token(id, after(2)).await.unwrap();
+    assert_eq!(store.token(id).await.unwrap().revoked_at, Some(after(1)));
     assert!(matches!(
         store.revoke_token(999, after(1)).await,
         Err(StoreError::Missing("token"))

@@ -16,6 +16,7 @@ mod base;
 mod fixtures;
 
 mod accepting;
+mod access;
 mod auditing;
 mod deciding;
 mod directory;
@@ -97,10 +98,6 @@ on_both! {
         a_chain_has_no_gap_and_every_link_holds,
         two_writers_never_fork_a_chain,
         an_event_is_recorded_once;
-    limits:
-        orders_hold_until_they_end_or_are_lifted,
-        ingresses_count_while_they_are_heard,
-        refusals_add_up_by_the_hour;
     reversing:
         one_of_many_voids_wins,
         a_sale_void_before_its_decision_is_never_sent,
@@ -112,6 +109,10 @@ on_both! {
         a_refund_needs_a_valid_sale,
         refunds_of_a_sale_travel_together_after_it,
         the_newest_heartbeat_of_each_terminal_is_kept;
+    limits:
+        orders_hold_until_they_end_or_are_lifted,
+        ingresses_count_while_they_are_heard,
+        refusals_add_up_by_the_hour;
     ids:
         ids_are_unique_over_processes,
         an_old_block_is_thrown_away,
@@ -121,6 +122,14 @@ on_both! {
         codes_are_unique_and_parents_must_exist,
         lists_come_in_pages,
         what_is_revoked_stays_revoked;
+    access:
+        a_token_has_one_successor,
+        a_successor_lives_as_long_as_its_predecessor_was_to,
+        what_is_revoked_takes_its_unused_successor_along,
+        the_feed_has_every_change_and_no_gap,
+        every_change_names_who_made_it,
+        events_are_counted_by_the_hour,
+        sightings_never_go_back;
     sweeping:
         a_mark_never_moves_back,
         a_scan_tells_which_submissions_are_unfinished,

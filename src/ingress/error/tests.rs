@@ -1,12 +1,9 @@
-//! Codes are stable, told once, and say how long to wait.
-
 use std::collections::HashSet;
 
 use super::*;
 use crate::domain::{
     checksum::Mismatch,
     json::{JsonError, Problem},
-    payload::Refusal,
 };
 
 fn json(problem: Problem) -> Error {
@@ -30,21 +27,31 @@ fn every_error() -> Vec<Error> {
         Error::UnsupportedEncoding,
         Error::BodyLate,
         Error::BodyBroken,
-        Error::HeadMalformed,
-        Error::HeadTooLarge,
-        Error::UriTooLong,
-        Error::HeadLate,
-        Error::AddressNotAllowed,
         Error::Unauthenticated,
         Error::AbilityMissing { ability: "a:b" },
         Error::TerminalRequired,
         Error::TerminalInactive,
+        Error::HeadMalformed,
+        Error::HeadTooLarge,
+        Error::UriTooLong,
+        Error::HeadLate,
+        Error::NetworkRefused,
         Error::Blocked { retry_after: 1 },
         Error::RateLimited {
             limit: "terminal",
             retry_after: 1,
         },
         Error::TenantBusy { retry_after: 1 },
+        Error::AuthenticationFailed,
+        Error::TokenInvalid,
+        Error::TokenReplaced,
+        Error::TokenEnded,
+        Error::EnrolmentRefused,
+        Error::EnrolmentUsed,
+        Error::TerminalRevoked,
+        Error::AlreadyExists { what: "tenant" },
+        Error::Unstorable,
+        Error::InvalidQuery,
         Error::Overloaded { retry_after: 1 },
         Error::StoreUnavailable { retry_after: 1 },
         Error::AnswerLate { retry_after: 1 },
@@ -102,8 +109,8 @@ fn codes_are_stable_words_and_used_once() {
 fn whoever_is_told_to_wait_is_told_how_long() {
     for error in every_error() {
         let (status, code, _) = error.row();
-        let late = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-        let waits = late || code == "transaction_undecided";
+        let waits = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+            || code == "transaction_undecided";
         assert_eq!(error.retry_after().is_some(), waits, "{code}");
     }
 }

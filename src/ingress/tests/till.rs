@@ -1,6 +1,10 @@
 //! A small mall: two tills with tokens, and whatever else a test of the router needs.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -15,12 +19,13 @@ use uuid::Uuid;
 
 use crate::{
     config,
+    credentials::{Credentials, Wish},
     domain::{
         checksum::{self, Version},
         directory::TerminalStatus,
         json::{self as strict, Duplicates, Limits},
+        keyring::Keyring,
         time::Timestamp,
-        token::{Kind, mint},
     },
     ingress::{App, client_addr::ClientAddr, commit, fixture, ops, router},
     limits::Limiter,
@@ -28,6 +33,13 @@ use crate::{
     stage::Stage,
     store::{self, NewTerminal, Store},
 };
+
+const PEPPER: &str = "the pepper of the tests of the router";
+/// A rate limit that no test reaches by accident.
+const UNREACHED: u32 = 1_000_000;
+
+/// Where every request of these tests comes from.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A till that may submit and read.
 pub(super) struct Till {
@@ -62,9 +74,10 @@ impl Mall {
         let mut config = fixture::config();
         let url = format!("sqlite:{}", folder.path().join("tsms.db").display());
         config.database.url = serde_json::from_value(url.into()).unwrap();
-        // Tests of other things ask as often as they like.
-        config.limits.terminal.quota = 1_000_000;
-        config.limits.tenant.quota = 1_000_000;
+        config.auth.pepper = config::Secret::new(PEPPER);
+        // Out of the way, unless a test is about them.
+        config.limits.terminal.quota = UNREACHED;
+        config.limits.tenant.quota = UNREACHED;
         change(&mut config);
         let config = Arc::new(config);
         let store = store::open(&config.database).await.unwrap();
@@ -79,9 +92,11 @@ impl Mall {
             draining.clone(),
             ops::Needs::Record,
         );
+        let keyring = config.keyring().unwrap();
         let limiter = Limiter::alone(&config.limits);
         let app = Arc::new(App::new(
             Arc::clone(&config),
+            keyring,
             store.clone(),
             &queue,
             limiter,
@@ -124,7 +139,8 @@ impl Mall {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("content-length", body.len());
+            .header("content-length", body.len())
+            .extension(ClientAddr(CLIENT));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -200,13 +216,16 @@ async fn register(store: &Store, serial: &str, abilities: &[&str]) -> (Till, i64
         })
         .await
         .unwrap();
-    let minted = mint(Kind::Terminal);
-    let token_id = store
-        .create_token(&minted.digest, Some(terminal.id), "test", abilities, None)
-        .await
-        .unwrap();
+    let keyring = Keyring::new([PEPPER]).unwrap();
+    let wish = Wish {
+        terminal_id: Some(terminal.id),
+        abilities: abilities.iter().map(|word| (*word).to_owned()).collect(),
+        ..Wish::default()
+    };
+    let credentials = Credentials::new(store.clone(), keyring, "live");
+    let (token_id, token) = credentials.issue(wish).await.unwrap();
     let till = Till {
-        token: minted.plain,
+        token,
         id: terminal.id,
         tenant_id: tenant.id,
         serial: serial.to_owned(),

@@ -1,0 +1,48 @@
+//! What a token may do: every ability there is, in one place.
+
+/// Submit sales, voids and refunds.
+pub const TRANSACTION_CREATE: &str = "transaction:create";
+/// See what became of one's own sales.
+pub const TRANSACTION_READ: &str = "transaction:read";
+/// Report that the till is alive.
+pub const HEARTBEAT_SEND: &str = "heartbeat:send";
+/// Manage tenants.
+pub const ADMIN_TENANTS: &str = "admin:tenants";
+/// Manage terminals, their keys and enrolment codes.
+pub const ADMIN_TERMINALS: &str = "admin:terminals";
+/// Manage tokens.
+pub const ADMIN_TOKENS: &str = "admin:tokens";
+/// Manage rate limits.
+pub const ADMIN_LIMITS: &str = "admin:limits";
+/// Read security events and who changed what.
+pub const ADMIN_SECURITY: &str = "admin:security";
+/// Every `admin:` ability.
+pub const ADMIN_ALL: &str = "admin:*";
+
+/// What a terminal's token may be allowed. `transaction:status` is of the old system and means nothing
+/// here; tokens that carry it are taken as they are.
+pub const OF_TERMINALS: [&str; 4] = [
+    TRANSACTION_CREATE,
+    TRANSACTION_READ,
+    "transaction:status",
+    HEARTBEAT_SEND,
+];
+
+/// What a terminal's token may do unless told otherwise.
+pub const USUAL: [&str; 3] = [TRANSACTION_CREATE, TRANSACTION_READ, HEARTBEAT_SEND];
+
+/// What an administrator's token may be allowed.
+pub const OF_ADMINS: [&str; 6] = [
+    ADMIN_ALL,
+    ADMIN_TENANTS,
+    ADMIN_TERMINALS,
+    ADMIN_TOKENS,
+    ADMIN_LIMITS,
+    ADMIN_SECURITY,
+];
+
+/// Whether who holds `held` may do `asked`: the same word, or the wildcard where an admin ability is asked.
+#[must_use]
+pub fn covers(held: &str, asked: &str) -> bool {
+    held == asked || (held == ADMIN_ALL && asked.starts_with("admin:"))
+}

@@ -1,0 +1,193 @@
+//! The admin API under `/api/v1/admin`: from allowed networks only, by tokens with the ability of the
+//! area, every change put down to its token.
+//!
+//! Who adds an area implements [`Area`] for it, takes [`Admin`] in its handlers, and merges its routes
+//! in [`routes`].
+
+mod records;
+mod tenants;
+mod terminals;
+mod tokens;
+
+use std::{marker::PhantomData, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Path, Query},
+};
+use http::request::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    App, caller,
+    error::Error,
+    identities::Known,
+    security::{Kind, Trail},
+};
+use crate::{
+    domain::{ability, time::Timestamp},
+    store::{Actor, Store, StoreError},
+};
+
+/// Every admin route.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .merge(tenants::routes())
+        .merge(terminals::routes())
+        .merge(tokens::routes())
+        .merge(records::routes())
+}
+
+/// A part of the admin API with an ability of its own.
+pub(super) trait Area: Send + Sync {
+    /// What a token needs.
+    const ABILITY: &'static str;
+}
+
+/// Tenants.
+pub(super) struct Tenants;
+/// Terminals, their keys and enrolment codes.
+pub(super) struct Terminals;
+/// Tokens.
+pub(super) struct Tokens;
+/// Security events, and who changed what.
+pub(super) struct Security;
+
+impl Area for Tenants {
+    const ABILITY: &'static str = ability::ADMIN_TENANTS;
+}
+impl Area for Terminals {
+    const ABILITY: &'static str = ability::ADMIN_TERMINALS;
+}
+impl Area for Tokens {
+    const ABILITY: &'static str = ability::ADMIN_TOKENS;
+}
+impl Area for Security {
+    const ABILITY: &'static str = ability::ADMIN_SECURITY;
+}
+
+/// The caller of an admin endpoint.
+pub(super) struct Admin<A> {
+    /// The token.
+    pub(super) known: Arc<Known>,
+    /// The record, with changes put down to the token.
+    pub(super) store: Store,
+    area: PhantomData<A>,
+}
+
+impl<A: Area> FromRequestParts<Arc<App>> for Admin<A> {
+    type Rejection = Error;
+
+    /// The network first: from elsewhere, nobody is told anything about tokens.
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let trail = Trail::of(parts).ok_or(Error::Internal)?;
+        if !app.config.admin.allow.hold(trail.client) {
+            app.events.saw(Kind::AdminNetwork, trail.address(), &trail);
+            return Err(Error::NetworkRefused);
+        }
+        let known = caller::known(parts, app).await?;
+        if !known.identity.may(A::ABILITY) {
+            return Err(Error::AbilityMissing { ability: A::ABILITY });
+        }
+        let actor = Actor {
+            name: format!("token:{}", known.identity.token_id),
+            address: trail.client.to_string(),
+            request_id: trail.request_id.to_string(),
+        };
+        Ok(Self {
+            known,
+            store: app.store.acting_as(actor),
+            area: PhantomData,
+        })
+    }
+}
+
+/// The row id in a path.
+pub(super) struct RowId(pub(super) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for RowId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Error::NotFound)?;
+        // Its own form and no other: no sign, no leading zero.
+        let id = text.parse::<i64>().ok().filter(|id| *id > 0);
+        id.filter(|id| id.to_string() == text)
+            .map(Self)
+            .ok_or(Error::NotFound)
+    }
+}
+
+/// Which part of a list is wanted; what else a list can be narrowed by is optional and by row id.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Page {
+    /// Only rows with a greater id: `next` of the page before.
+    after: i64,
+    /// Most rows; at most `admin.page_rows`.
+    limit: Option<usize>,
+    /// Only those of this tenant, where the list has tenants.
+    tenant_id: Option<i64>,
+    /// Only those of this terminal, where the list has terminals.
+    terminal_id: Option<i64>,
+}
+
+impl FromRequestParts<Arc<App>> for Page {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let Query(mut page) = Query::<Self>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Error::InvalidQuery)?;
+        let most = app.config.admin.page_rows;
+        let limit = page.limit.unwrap_or(most);
+        if limit == 0 || limit > most {
+            return Err(Error::InvalidQuery);
+        }
+        page.limit = Some(limit);
+        Ok(page)
+    }
+}
+
+impl Page {
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(1)
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    items: Vec<T>,
+    /// `after` of the next page; null on the last one.
+    next: Option<i64>,
+}
+
+impl<T> List<T> {
+    /// A page that was asked for with `limit`; `id` tells the row id of an item.
+    fn of(items: Vec<T>, limit: usize, id: impl Fn(&T) -> i64) -> Self {
+        let next = items.last().filter(|_| items.len() == limit).map(id);
+        Self { items, next }
+    }
+}
+
+/// Why the record did not do what an administrator wants.
+fn refused(app: &App, error: &StoreError) -> Error {
+    match error {
+        StoreError::Exists(what) => Error::AlreadyExists { what },
+        StoreError::Missing(_) => Error::NotFound,
+        StoreError::Unfit(_) => Error::Unstorable,
+        error => app.store_failed(error),
+    }
+}
+
+fn time_text(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+/// Reads a time of a body.
+fn time(name: &'static str, text: &str) -> Result<Timestamp, Error> {
+    Timestamp::parse(text).map_err(|error| super::form::wrong(name, error.to_string()))
+}

@@ -1,0 +1,128 @@
+//! `GET /api/v1/auth/me` and `GET /api/v1/tokens/introspect`: what a token is, for who holds it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::request::Parts;
+use serde::Serialize;
+
+use super::{Success, TerminalConfig};
+use crate::{
+    domain::{directory::TerminalStatus, time::Timestamp},
+    ingress::{App, caller, caller::Bearer, deadline::Deadline, error::Error},
+};
+
+/// A token and the terminal behind it.
+#[derive(Debug, Serialize)]
+pub(in crate::ingress) struct Me {
+    token: Token,
+    /// Null for an administrator's token.
+    terminal: Option<Terminal>,
+}
+
+#[derive(Debug, Serialize)]
+struct Token {
+    id: i64,
+    abilities: Vec<String>,
+    issued_at: String,
+    /// Null when it never ends.
+    expires_at: Option<String>,
+    /// Once its successor is in use: when it stops.
+    retires_at: Option<String>,
+    /// Networks it may be used from; anywhere when empty.
+    networks: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Terminal {
+    terminal_id: i64,
+    serial_number: String,
+    status: TerminalStatus,
+    tenant_id: i64,
+    tenant_code: String,
+    tenant_name: String,
+    timezone: String,
+    terminal_config: TerminalConfig,
+}
+
+/// Facts of the token and its terminal, which must be in use.
+pub(super) async fn me(Bearer(known): Bearer) -> Result<Json<Success<Me>>, Error> {
+    let till = match &known.till {
+        Some(_) => Some(known.usable_till(Timestamp::now())?),
+        None => None,
+    };
+    let (identity, life) = (&known.identity, &known.identity.life);
+    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let token = Token {
+        id: identity.token_id,
+        abilities: identity.abilities.clone(),
+        issued_at: identity.created_at.to_string(),
+        expires_at: text(life.expires_at),
+        retires_at: text(life.retires_at),
+        networks: identity.networks.to_string(),
+    };
+    let terminal = till.map(|till| Terminal {
+        terminal_id: till.terminal.id,
+        serial_number: till.terminal.serial_number.clone(),
+        status: till.terminal.status,
+        tenant_id: till.tenant.id,
+        tenant_code: till.tenant.code.clone(),
+        tenant_name: till.tenant.name.clone(),
+        timezone: till.tenant.timezone.clone(),
+        terminal_config: TerminalConfig::of(&till),
+    });
+    Ok(Json(Success::of(Me { token, terminal })))
+}
+
+/// A token as the old system shows it.
+#[derive(Debug, Serialize)]
+pub(in crate::ingress) struct Introspection {
+    /// Always true: whatever is not good is a 401.
+    active: bool,
+    terminal_id: i64,
+    /// The serial number.
+    terminal_uid: String,
+    tenant_id: i64,
+    /// Always null; kept for tills that read it.
+    provider_id: Option<i64>,
+    abilities: Vec<String>,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    issued_at: String,
+}
+
+/// Whether the token is good. Everything that is not is the same 401: missing, malformed, unknown,
+/// expired, revoked, an administrator's, of a terminal that is switched off.
+pub(super) async fn introspect(
+    State(app): State<Arc<App>>,
+    deadline: Deadline,
+    mut parts: Parts,
+) -> Result<Json<Success<Introspection>>, Error> {
+    let known = caller::known(&mut parts, &app).await.map_err(collapsed)?;
+    let till = known.usable_till(Timestamp::now()).map_err(collapsed)?;
+    let row = deadline
+        .bound(app.store.token(known.identity.token_id), || app.answer_late())
+        .await?
+        .map_err(|error| app.store_failed(&error))?;
+    Ok(Json(Success::of(Introspection {
+        active: true,
+        terminal_id: till.terminal.id,
+        terminal_uid: till.terminal.serial_number.clone(),
+        tenant_id: till.tenant.id,
+        provider_id: None,
+        abilities: row.abilities,
+        expires_at: row.expires_at.map(|at| at.to_string()),
+        last_used_at: row.last_used_at.map(|at| at.to_string()),
+        issued_at: row.created_at.to_string(),
+    })))
+}
+
+fn collapsed(error: Error) -> Error {
+    match error {
+        Error::Unauthenticated
+        | Error::NetworkRefused
+        | Error::TerminalRequired
+        | Error::TerminalInactive => Error::TokenInvalid,
+        other => other,
+    }
+}

@@ -1,0 +1,132 @@
+//! How tills get, keep and look at their tokens. Answers have the shape that tills of today know:
+//! `success` and `data`.
+
+mod login;
+mod me;
+mod refresh;
+mod register;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{FromRequest, Request},
+    routing::{get, post},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{App, caller::Till, error::Error, form::Form, security::Trail};
+use crate::domain::{ability, time::Timestamp};
+
+pub(super) const REGISTER: &str = "/api/v1/auth/register";
+pub(super) const LOGIN: &str = "/api/v1/auth/terminal";
+pub(super) const REFRESH: &str = "/api/v1/auth/refresh";
+pub(super) const ME: &str = "/api/v1/auth/me";
+pub(super) const INTROSPECT: &str = "/api/v1/tokens/introspect";
+
+/// Seconds between two heartbeats that a till is asked for.
+const HEARTBEAT_SECONDS: u32 = 300;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route(REGISTER, post(register::register))
+        .route(LOGIN, post(login::login))
+        .route(REFRESH, post(refresh::refresh))
+        .route(ME, get(me::me))
+        .route(INTROSPECT, get(me::introspect))
+}
+
+/// A body that says which till it is about.
+pub(super) trait NamesTill {
+    fn serial_number(&self) -> &str;
+}
+
+/// An attempt to get a token by a secret, before anything of the secret is looked at: where it comes
+/// from and for which till. Whoever counts attempts counts by these two.
+pub(super) struct Attempt<T> {
+    pub(super) form: T,
+    pub(super) trail: Trail,
+}
+
+impl<T: DeserializeOwned + NamesTill> FromRequest<Arc<App>> for Attempt<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let trail = Trail::of(&parts).ok_or(Error::Internal)?;
+        let request = Request::from_parts(parts, body);
+        let Form(form) = Form::<T>::from_request(request, app).await?;
+        super::form::text("serial_number", form.serial_number(), 255)?;
+        Ok(Self { form, trail })
+    }
+}
+
+/// What is answered to a request that succeeded.
+#[derive(Debug, Serialize)]
+pub(super) struct Success<T> {
+    success: bool,
+    data: T,
+}
+
+impl<T> Success<T> {
+    pub(super) const fn of(data: T) -> Self {
+        Self { success: true, data }
+    }
+}
+
+/// What a till is told about itself.
+#[derive(Debug, Serialize)]
+pub(super) struct TerminalConfig {
+    /// Always false: TSMS does not count guests.
+    supports_guest_count: bool,
+    /// Whether results are posted to a callback URL.
+    notifications_enabled: bool,
+    /// Seconds between two heartbeats.
+    heartbeat_threshold: u32,
+}
+
+impl TerminalConfig {
+    fn of(till: &Till) -> Self {
+        Self {
+            supports_guest_count: false,
+            notifications_enabled: till.terminal.callback_url.is_some(),
+            heartbeat_threshold: HEARTBEAT_SECONDS,
+        }
+    }
+}
+
+/// A token for a till. It is shown here and never again.
+#[derive(Debug, Serialize)]
+pub(super) struct Grant {
+    serial_number: String,
+    terminal_id: i64,
+    tenant_id: i64,
+    /// Always null; kept for tills that read it.
+    machine_number: Option<u32>,
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds until the token ends; null when it never does.
+    expires_in: Option<u64>,
+    abilities: Vec<String>,
+    terminal_config: TerminalConfig,
+}
+
+impl Grant {
+    fn new(till: &Till, token: String, abilities: Vec<String>, end: Option<Timestamp>) -> Self {
+        Self {
+            serial_number: till.terminal.serial_number.clone(),
+            terminal_id: till.terminal.id,
+            tenant_id: till.tenant.id,
+            machine_number: None,
+            access_token: token,
+            token_type: "Bearer",
+            expires_in: end.map(|end| end.since(Timestamp::now()).as_secs()),
+            abilities,
+            terminal_config: TerminalConfig::of(till),
+        }
+    }
+}
+
+fn usual_abilities() -> Vec<String> {
+    ability::USUAL.iter().map(|word| (*word).to_owned()).collect()
+}
