@@ -6,6 +6,7 @@
 
 use std::{
     fmt::Write as _,
+    net::IpAddr,
     sync::{Arc, OnceLock},
 };
 
@@ -62,6 +63,27 @@ pub(super) async fn till(app: &App, till: &Till, extensions: &Extensions) -> Res
     let held = own.filter(|(_, one)| !app.orders.allowed(*one, now));
     let mut buckets: Vec<Bucket> = held.map(|(bucket, _)| bucket).collect();
     buckets.push(Bucket::global());
+    count(app, &buckets, extensions).await
+}
+
+/// Counts a try to get a token: by the address it comes from and by the till it is about, before
+/// anything secret of it is looked at. An address may be kept out, or let through, by an order.
+pub(super) async fn attempt(
+    app: &App,
+    client: IpAddr,
+    serial: &str,
+    extensions: &Extensions,
+) -> Result<(), Error> {
+    let (subject, now) = (Subject::Address(client), Timestamp::now());
+    if let Some(end) = app.orders.blocked(subject, now) {
+        return Err(Error::Blocked {
+            retry_after: app.retry_after.about(end.since(now)),
+        });
+    }
+    let mut buckets = vec![Bucket::auth_serial(serial)];
+    if !app.orders.allowed(subject, now) {
+        buckets.push(Bucket::auth_address(client));
+    }
     count(app, &buckets, extensions).await
 }
 

@@ -274,7 +274,8 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
         ""
     } else {
         "[limits.terminal]\nquota = 1000000000\n[limits.tenant]\nquota = 1000000000\n\
-         [limits.global]\nquota = 1000000000"
+         [limits.global]\nquota = 1000000000\n\
+         [limits.auth_address]\nquota = 1000000000\n[limits.auth_serial]\nquota = 1000000000"
     };
     format!(
         r#"

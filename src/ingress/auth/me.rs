@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use serde::Serialize;
 
 use super::{Success, TerminalConfig};
 use crate::{
     domain::{directory::TerminalStatus, time::Timestamp},
-    ingress::{App, caller, caller::Bearer, deadline::Deadline, error::Error},
+    ingress::{App, caller, caller::Bearer, deadline::Deadline, error::Error, quota},
 };
 
 /// A token and the terminal behind it.
@@ -46,11 +46,18 @@ struct Terminal {
 }
 
 /// Facts of the token and its terminal, which must be in use.
-pub(super) async fn me(Bearer(known): Bearer) -> Result<Json<Success<Me>>, Error> {
+pub(super) async fn me(
+    State(app): State<Arc<App>>,
+    Bearer(known): Bearer,
+    extensions: Extensions,
+) -> Result<Json<Success<Me>>, Error> {
     let till = match &known.till {
         Some(_) => Some(known.usable_till(Timestamp::now())?),
         None => None,
     };
+    if let Some(till) = &till {
+        quota::till(&app, till, &extensions).await?;
+    }
     let (identity, life) = (&known.identity, &known.identity.life);
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let token = Token {
@@ -100,6 +107,7 @@ pub(super) async fn introspect(
 ) -> Result<Json<Success<Introspection>>, Error> {
     let known = caller::known(&mut parts, &app).await.map_err(collapsed)?;
     let till = known.usable_till(Timestamp::now()).map_err(collapsed)?;
+    quota::till(&app, &till, &parts.extensions).await?;
     let row = deadline
         .bound(app.store.token(known.identity.token_id), || app.answer_late())
         .await?

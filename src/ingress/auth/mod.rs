@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{App, caller::Till, error::Error, form::Form, security::Trail};
+use super::{App, caller::Till, error::Error, form::Form, quota, security::Trail};
 use crate::domain::{ability, time::Timestamp};
 
 pub(super) const REGISTER: &str = "/api/v1/auth/register";
@@ -42,21 +42,24 @@ pub(super) trait NamesTill {
 }
 
 /// An attempt to get a token by a secret, before anything of the secret is looked at: where it comes
-/// from and for which till. Whoever counts attempts counts by these two.
+/// from and for which till. Attempts are counted by these two.
 pub(super) struct Attempt<T> {
     pub(super) form: T,
     pub(super) trail: Trail,
 }
 
-impl<T: DeserializeOwned + NamesTill> FromRequest<Arc<App>> for Attempt<T> {
+impl<T: DeserializeOwned + NamesTill + Send> FromRequest<Arc<App>> for Attempt<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
         let trail = Trail::of(&parts).ok_or(Error::Internal)?;
+        let extensions = parts.extensions.clone();
         let request = Request::from_parts(parts, body);
         let Form(form) = Form::<T>::from_request(request, app).await?;
         super::form::text("serial_number", form.serial_number(), 255)?;
+        let serial = form.serial_number().to_owned();
+        quota::attempt(app, trail.client, &serial, &extensions).await?;
         Ok(Self { form, trail })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use http::Extensions;
 
 use super::{Grant, Success};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         caller::Bearer,
         deadline::Deadline,
         error::Error,
+        quota,
         security::{Kind, Trail, Who},
     },
     store::{Holder, Replaced},
@@ -24,8 +26,10 @@ pub(super) async fn refresh(
     Bearer(known): Bearer,
     deadline: Deadline,
     trail: Trail,
+    extensions: Extensions,
 ) -> Result<Json<Success<Grant>>, Error> {
     let till = known.usable_till(Timestamp::now())?;
+    quota::attempt(&app, trail.client, &till.terminal.serial_number, &extensions).await?;
     let (id, terminal_id) = (known.identity.token_id, Some(till.terminal.id));
     let (replaced, plain) = deadline
         .bound(app.credentials.replace(id, terminal_id, Holder::Till), || {

@@ -141,3 +141,37 @@ async fn who_is_not_known_is_not_counted_and_a_refused_body_is_not_read() {
     refused(&mall.post(&mall.till.token, "{").await, 400, "malformed_json");
     refused(&mall.post(&mall.till.token, "{").await, 429, "rate_limited");
 }
+
+#[tokio::test]
+async fn tries_to_get_a_token_are_few_by_till_and_by_address() {
+    let mall = mall(50, 50, |limits| {
+        limits.auth_serial.quota = 3;
+        limits.auth_address.quota = 5;
+    })
+    .await;
+    let login = async |serial: &str| {
+        let body = serde_json::json!({ "serial_number": serial, "api_key": "a guess" }).to_string();
+        let headers = [("content-type", "application/json")];
+        mall.send("POST", "/api/v1/auth/terminal", &headers, &body).await
+    };
+    for _ in 0..3 {
+        refused(&login("S-1").await, 401, "authentication_failed");
+    }
+    let answer = login("S-1").await;
+    refused(&answer, 429, "rate_limited");
+    assert!(answer.text().contains("auth_serial"), "{}", answer.text());
+    let wait = answer.header("retry-after").parse::<u64>().unwrap();
+    assert!((5..=7).contains(&wait), "{wait}");
+    for serial in ["S-2", "S-3"] {
+        refused(&login(serial).await, 401, "authentication_failed");
+    }
+    let answer = login("S-4").await;
+    refused(&answer, 429, "rate_limited");
+    assert!(answer.text().contains("auth_address"), "{}", answer.text());
+    let posted = post(&mall).await;
+    assert_eq!(
+        posted.status,
+        StatusCode::ACCEPTED,
+        "sales have buckets of their own"
+    );
+}

@@ -144,10 +144,7 @@ impl Mall {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(Body::from(body.to_owned())).unwrap();
-        request
-            .extensions_mut()
-            .insert(ClientAddr(Ipv4Addr::LOCALHOST.into()));
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = fixture::soon(self.router.clone().oneshot(request)).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
