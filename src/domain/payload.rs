@@ -10,6 +10,10 @@ mod transaction;
 
 use uuid::Uuid;
 
+pub(crate) use self::{
+    rows::{ADJUSTMENTS, Kind, TAXES},
+    transaction::{MAX_RECEIPT, MAX_TEXT},
+};
 use super::{
     checksum::{self, Digest, Version},
     json::{self, Limits},

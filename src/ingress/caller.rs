@@ -21,8 +21,8 @@ use crate::{
 /// Longest `Authorization` value that is looked at, in bytes; a token has about 60.
 const LONGEST_CREDENTIALS: usize = 256;
 
-const CREATE: &str = "transaction:create";
-const READ: &str = "transaction:read";
+pub(super) const CREATE: &str = "transaction:create";
+pub(super) const READ: &str = "transaction:read";
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +49,21 @@ impl From<Identity> for Known {
 }
 
 impl Known {
+    /// Refuses a token that is expired or revoked.
+    fn alive(&self, now: Timestamp) -> Result<(), Error> {
+        let expired = self.identity.expires_at.is_some_and(|end| end <= now);
+        if expired || self.identity.revoked_at.is_some() {
+            return Err(Error::Unauthenticated);
+        }
+        Ok(())
+    }
+
     /// The terminal behind the token, if it may use `ability` at `now`.
     ///
     /// A token that is expired or revoked is answered like one that never was; a good token of a
     /// terminal that is switched off is told so, because a technician stands in front of it.
     fn admit(&self, ability: &'static str, now: Timestamp) -> Result<Arc<Till>, Error> {
-        let expired = self.identity.expires_at.is_some_and(|end| end <= now);
-        if expired || self.identity.revoked_at.is_some() {
-            return Err(Error::Unauthenticated);
-        }
+        self.alive(now)?;
         if !self.identity.may(ability) {
             return Err(Error::AbilityMissing { ability });
         }
@@ -120,6 +126,11 @@ fn presented(headers: &HeaderMap) -> Option<Digest> {
 }
 
 async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Result<Arc<Till>, Error> {
+    known(parts, app).await?.admit(ability, Timestamp::now())
+}
+
+/// What is known of the token that was sent.
+async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known>, Error> {
     let deadline = Deadline::from_request_parts(parts, app).await?;
     let digest = presented(&parts.headers).ok_or(Error::Unauthenticated)?;
     let load = || app.store.identity(&digest);
@@ -131,7 +142,7 @@ async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Resu
     if let Some(till) = &known.till {
         tracing::Span::current().record("terminal", till.terminal.id);
     }
-    known.admit(ability, Timestamp::now())
+    Ok(known)
 }
 
 /// The caller of an endpoint that takes sales.
@@ -153,6 +164,17 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         admit(parts, app, READ).await.map(Self)
+    }
+}
+
+/// The caller of an endpoint that any good token opens.
+pub(super) struct Holder;
+
+impl FromRequestParts<Arc<App>> for Holder {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        known(parts, app).await?.alive(Timestamp::now()).map(|()| Self)
     }
 }
 

@@ -1,13 +1,16 @@
-//! Every error an HTTP client can meet: status, stable code, title and advice, one row each.
+//! Every error an HTTP client can meet. What is fixed about each stands in the table of [`code`];
+//! here are the facts that one answer adds to its row.
 //!
 //! Handlers return an [`Error`]; [`super::observe`] renders it as a problem document (RFC 9457) when
 //! it knows the request id. Texts here are for vendors and operators of tills: nothing internal.
 
+mod code;
+
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 
+pub(super) use self::code::{Again, Code, Row};
 use crate::domain::{
     json,
     payload::{FieldError, Refusal},
@@ -116,52 +119,37 @@ impl Error {
         }
     }
 
-    /// The row of this error: status, stable code, title.
-    pub(super) const fn row(&self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
+    /// The code of this error: its row in the table.
+    pub(super) const fn code(&self) -> Code {
         match self {
-            Error::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
-            Error::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
-            Error::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
-            Error::UnsupportedMediaType => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Unsupported media type",
-            ),
-            Error::UnsupportedEncoding => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_content_encoding",
-                "Unsupported content encoding",
-            ),
-            Error::BodyLate => (S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
-            Error::BodyBroken => (S::BAD_REQUEST, "body_incomplete", "Body incomplete"),
-            Error::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
-            Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
-            Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
-            Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
-            Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
-            Error::StoreUnavailable { .. } => {
-                (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
-            }
-            Error::AnswerLate { .. } => (S::SERVICE_UNAVAILABLE, "answer_late", "Answer late"),
+            Error::NotFound => Code::NotFound,
+            Error::MethodNotAllowed => Code::MethodNotAllowed,
+            Error::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Error::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Error::UnsupportedEncoding => Code::UnsupportedContentEncoding,
+            Error::BodyLate => Code::BodyTimeout,
+            Error::BodyBroken => Code::BodyIncomplete,
+            Error::Unauthenticated => Code::Unauthenticated,
+            Error::AbilityMissing { .. } => Code::AbilityMissing,
+            Error::TerminalRequired => Code::TerminalRequired,
+            Error::TerminalInactive => Code::TerminalInactive,
+            Error::Overloaded { .. } => Code::Overloaded,
+            Error::StoreUnavailable { .. } => Code::StoreUnavailable,
+            Error::AnswerLate { .. } => Code::AnswerLate,
             Error::Json(error) => match error.problem {
-                json::Problem::Malformed(_) => (S::BAD_REQUEST, "malformed_json", "Malformed JSON"),
-                json::Problem::Duplicate { .. } => (S::BAD_REQUEST, "duplicate_member", "Duplicate member"),
-                json::Problem::TooDeep => (S::BAD_REQUEST, "json_too_deep", "JSON nested too deeply"),
-                json::Problem::TooMany => (S::BAD_REQUEST, "json_too_many_values", "Too many JSON values"),
+                json::Problem::Malformed(_) => Code::MalformedJson,
+                json::Problem::Duplicate { .. } => Code::DuplicateMember,
+                json::Problem::TooDeep => Code::JsonTooDeep,
+                json::Problem::TooMany => Code::JsonTooManyValues,
             },
-            Error::TooManyTransactions { .. } => (
-                S::PAYLOAD_TOO_LARGE,
-                "too_many_transactions",
-                "Too many transactions",
-            ),
-            Error::Fields(_) => (S::UNPROCESSABLE_ENTITY, "invalid_fields", "Invalid fields"),
-            Error::Checksum(_) => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch", "Checksum mismatch"),
-            Error::TerminalMismatch => (S::FORBIDDEN, "terminal_mismatch", "Not this token's terminal"),
-            Error::TenantMismatch => (S::FORBIDDEN, "tenant_mismatch", "Not this terminal's tenant"),
-            Error::HardwareMismatch(_) => (S::FORBIDDEN, "hardware_mismatch", "Not this terminal's hardware"),
-            Error::SubmissionConflict { .. } => (S::CONFLICT, "submission_conflict", "Submission conflict"),
-            Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Error::TooManyTransactions { .. } => Code::TooManyTransactions,
+            Error::Fields(_) => Code::InvalidFields,
+            Error::Checksum(_) => Code::ChecksumMismatch,
+            Error::TerminalMismatch => Code::TerminalMismatch,
+            Error::TenantMismatch => Code::TenantMismatch,
+            Error::HardwareMismatch(_) => Code::HardwareMismatch,
+            Error::SubmissionConflict { .. } => Code::SubmissionConflict,
+            Error::Internal => Code::Internal,
         }
     }
 
@@ -259,105 +247,11 @@ fn json_detail(error: &json::JsonError) -> String {
 impl IntoResponse for Error {
     /// The bare status with the error attached; the document is rendered where the request id is known.
     fn into_response(self) -> Response {
-        let mut response = self.row().0.into_response();
+        let mut response = self.code().row().status.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::domain::{
-        checksum::Mismatch,
-        json::{JsonError, Problem},
-    };
-
-    fn json(problem: Problem) -> Error {
-        Error::Json(JsonError { problem, offset: 7 })
-    }
-
-    /// One of each; the match makes the compiler ask for a new one here.
-    fn every_error() -> Vec<Error> {
-        let field = || {
-            vec![FieldError {
-                pointer: "/a".to_owned(),
-                code: "required",
-                message: "is missing".to_owned(),
-            }]
-        };
-        vec![
-            Error::NotFound,
-            Error::MethodNotAllowed,
-            Error::BodyTooLarge { limit: 9 },
-            Error::UnsupportedMediaType,
-            Error::UnsupportedEncoding,
-            Error::BodyLate,
-            Error::BodyBroken,
-            Error::Unauthenticated,
-            Error::AbilityMissing { ability: "a:b" },
-            Error::TerminalRequired,
-            Error::TerminalInactive,
-            Error::Overloaded { retry_after: 1 },
-            Error::StoreUnavailable { retry_after: 1 },
-            Error::AnswerLate { retry_after: 1 },
-            json(Problem::Malformed("x")),
-            json(Problem::Duplicate {
-                name: "x".repeat(500),
-            }),
-            json(Problem::TooDeep),
-            json(Problem::TooMany),
-            Error::TooManyTransactions { count: 2, limit: 1 },
-            Error::Fields(field()),
-            Error::Checksum(field()),
-            Error::TerminalMismatch,
-            Error::TenantMismatch,
-            Error::HardwareMismatch(field()),
-            Error::SubmissionConflict {
-                accepted_at: Timestamp::from_micros(0),
-            },
-            Error::Internal,
-        ]
-    }
-
-    #[test]
-    fn codes_are_stable_words_and_used_once() {
-        let mut seen = HashSet::new();
-        for error in every_error() {
-            let (status, code, title) = error.row();
-            assert!(seen.insert(code), "{code} is used twice");
-            assert!(
-                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{code}"
-            );
-            assert!(status.is_client_error() || status.is_server_error());
-            assert!(!title.is_empty());
-            assert!(
-                error.detail().len() < 300,
-                "{code} repeats too much of what was sent"
-            );
-        }
-    }
-
-    #[test]
-    fn whoever_is_told_to_wait_is_told_how_long() {
-        for error in every_error() {
-            let (status, code, _) = error.row();
-            let waits = status == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(error.retry_after().is_some(), waits, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_refused_body_names_at_most_the_bound_of_members() {
-        let mismatches = (0..9).map(|n| Mismatch {
-            pointer: format!("/transactions/{n}/payload_checksum"),
-        });
-        let error = Error::refused(Refusal::Checksum(mismatches.collect()), 3);
-        assert_eq!(error.row().1, "checksum_mismatch");
-        assert_eq!(error.members().len(), 3);
-        assert_eq!(error.members()[2].pointer, "/transactions/2/payload_checksum");
-    }
-}
+mod tests;

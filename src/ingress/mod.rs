@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod commit;
+pub mod contract;
 mod deadline;
 mod enqueue;
 mod error;
@@ -19,17 +20,20 @@ pub mod ops;
 mod problem;
 mod request_id;
 mod retry_after;
+mod sandbox;
 mod status;
 mod submit;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -59,6 +63,7 @@ struct App {
     identities: caller::Identities,
     committer: commit::Committer,
     body_budget: Arc<Semaphore>,
+    sandbox: Arc<Semaphore>,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
@@ -81,6 +86,7 @@ impl App {
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
+            sandbox: Arc::new(Semaphore::new(settings.sandbox_concurrency)),
             bounds,
             retry_after: retry_after::RetryAfter::new(settings),
             store,
@@ -155,18 +161,36 @@ fn submission_url(submission_uuid: Uuid) -> String {
     format!("/api/v1/submissions/{submission_uuid}")
 }
 
+/// The routes for tills. A route is added with its document or not at all: `tests/tidy.rs` refuses
+/// axum's own way.
+fn tills() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(submit::submit).layer(middleware::from_fn(linger::linger)))
+        .routes(routes!(status::transaction))
+        .routes(routes!(status::submission))
+        .merge(sandbox::api())
+}
+
+/// What the handlers of all routes say about themselves.
+fn documented() -> OpenApi {
+    let mut routes: OpenApiRouter = OpenApiRouter::default();
+    for api in [
+        tills().into_openapi(),
+        ops::api().into_openapi(),
+        contract::pages::<()>().into_openapi(),
+    ] {
+        routes.get_openapi_mut().merge(api);
+    }
+    routes.into_openapi()
+}
+
 fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes = Router::new()
-        .route(
-            SUBMIT,
-            post(submit::submit).layer(middleware::from_fn(linger::linger)),
-        )
-        .route(TRANSACTION, get(status::transaction))
-        .route(SUBMISSION, get(status::submission))
+    let routes = tills()
         .with_state(app)
-        .merge(ops::routes(ops));
-    frame(routes, limit)
+        .merge(ops::api().with_state(ops))
+        .merge(contract::pages());
+    frame(routes.into(), limit)
 }
 
 /// What is the same around all routes: problem documents for unknown paths and methods, and

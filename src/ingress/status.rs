@@ -9,9 +9,17 @@ use axum::{
 };
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{App, caller::Reader, deadline::Deadline, error::Error, status_url};
+use super::{
+    App, SUBMISSION, TRANSACTION,
+    caller::{READ, Reader},
+    contract::schema,
+    deadline::Deadline,
+    error::Error,
+    status_url,
+};
 use crate::{
     domain::{
         money::Money,
@@ -42,7 +50,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// `GET /api/v1/transactions/{id}/status`
+/// What became of a sale.
+///
+/// True from the instant of the 202. Only the terminal that sent the sale sees it. The answer changes
+/// as the sale moves on.
+#[utoipa::path(
+    get,
+    path = TRANSACTION,
+    operation_id = "saleStatus",
+    tag = "sales",
+    params(("id" = Uuid, Path, description = "Its `transaction_id`.")),
+    responses((status = 200, description = "The sale as it stands.", body = TransactionStatus)),
+    security(("bearer" = [READ])),
+)]
 pub(super) async fn transaction(
     State(app): State<Arc<App>>,
     Reader(till): Reader,
@@ -96,7 +116,18 @@ async fn with_submission(
     ))
 }
 
-/// `GET /api/v1/submissions/{uuid}`
+/// What became of a submission.
+///
+/// Only the terminal that sent it sees it. The answer changes as its sales move on.
+#[utoipa::path(
+    get,
+    path = SUBMISSION,
+    operation_id = "submissionStatus",
+    tag = "sales",
+    params(("uuid" = Uuid, Path, description = "Its `submission_uuid`.")),
+    responses((status = 200, description = "The submission as it stands.", body = SubmissionStatus)),
+    security(("bearer" = [READ])),
+)]
 pub(super) async fn submission(
     State(app): State<Arc<App>>,
     Reader(till): Reader,
@@ -135,55 +166,123 @@ async fn find_submission(
 }
 
 /// The one word a till shows for a recorded sale.
-fn word(view: &TransactionView) -> &'static str {
+fn word(view: &TransactionView) -> SaleState {
     if view.dead_code.is_some() {
-        return "DEAD_LETTERED";
+        return SaleState::DeadLettered;
     }
     match (view.row.status, view.forward) {
-        (_, Some(ForwardState::Dead)) => "DEAD_LETTERED",
-        (_, Some(ForwardState::Forwarded)) => "FORWARDED",
-        (ValidationStatus::Pending, _) => "PENDING",
-        (ValidationStatus::Valid, _) => "VALID",
-        (ValidationStatus::Invalid, _) => "INVALID",
+        (_, Some(ForwardState::Dead)) => SaleState::DeadLettered,
+        (_, Some(ForwardState::Forwarded)) => SaleState::Forwarded,
+        (ValidationStatus::Pending, _) => SaleState::Pending,
+        (ValidationStatus::Valid, _) => SaleState::Valid,
+        (ValidationStatus::Invalid, _) => SaleState::Invalid,
     }
 }
 
 /// The one word for a sale whose submission has not become rows.
-fn word_before(submission: &SubmissionView) -> &'static str {
+fn word_before(submission: &SubmissionView) -> SaleState {
     if submission.dead_code.is_some() {
-        "DEAD_LETTERED"
+        SaleState::DeadLettered
     } else {
-        "ACCEPTED"
+        SaleState::Accepted
     }
 }
 
+/// Where a sale stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum SaleState {
+    /// Committed, not yet looked at.
+    Accepted,
+    /// Recorded, not yet decided.
+    Pending,
+    /// The rules hold; on its way to the web application.
+    Valid,
+    /// The web application has it. The end.
+    Forwarded,
+    /// A rule is broken. The end.
+    Invalid,
+    /// Could not be delivered; people see it.
+    DeadLettered,
+}
+
+/// Where an item of a submission stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+enum ItemWord {
+    /// It became, or becomes, a sale.
+    Sale(SaleState),
+    /// It did not.
+    Other(NoSale),
+}
+
+/// Why an item made no sale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum NoSale {
+    /// The same sale came in another submission.
+    Duplicate,
+    /// Its `transaction_id` was used for other content.
+    Conflict,
+}
+
+/// Where a submission stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum SubmissionState {
+    /// Committed, not yet looked at.
+    Accepted,
+    /// Its sales are recorded.
+    Processed,
+    /// Could not be processed; `failure` says why.
+    Failed,
+}
+
 /// A sale as its terminal sees it. Times are UTC with microseconds, amounts exact decimal strings.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TransactionStatus {
     transaction_id: Uuid,
     submission_uuid: Uuid,
-    status: &'static str,
-    validation_status: &'static str,
+    #[schema(inline)]
+    status: SaleState,
+    #[schema(inline)]
+    validation_status: ValidationStatus,
+    /// What the rules found; every finding, not only the first.
     findings: Vec<Finding>,
+    /// How far the delivery has come; `null` before the rules have decided, and for an invalid sale.
+    #[schema(required)]
     forward: Option<Forward>,
+    /// `null` until the sale is recorded.
+    #[schema(required)]
     amounts: Option<Amounts>,
+    #[schema(schema_with = schema::instant_or_null)]
     accepted_at: Option<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     recorded_at: Option<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     decided_at: Option<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     voided_at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The delivery of a sale to the web application.
+#[derive(Debug, Serialize, ToSchema)]
 struct Forward {
+    #[schema(inline)]
     state: ForwardState,
     attempts: u32,
+    #[schema(schema_with = schema::instant_or_null)]
     settled_at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The amounts of a sale; `null` where its generation has none.
+#[derive(Debug, Serialize, ToSchema)]
 struct Amounts {
+    #[schema(schema_with = schema::money_or_null)]
     gross_sales: Option<Money>,
+    #[schema(schema_with = schema::money_or_null)]
     net_sales: Option<Money>,
+    #[schema(schema_with = schema::money_or_null)]
     base_amount: Option<Money>,
 }
 
@@ -193,7 +292,7 @@ impl TransactionStatus {
             transaction_id: id,
             submission_uuid: submission.submission_uuid,
             status: word_before(submission),
-            validation_status: ValidationStatus::Pending.as_str(),
+            validation_status: ValidationStatus::Pending,
             findings: Vec::new(),
             forward: None,
             amounts: None,
@@ -212,7 +311,7 @@ impl TransactionStatus {
             transaction_id: row.sale.transaction_id,
             submission_uuid: row.submission_uuid,
             status,
-            validation_status: row.status.as_str(),
+            validation_status: row.status,
             findings: row.findings,
             forward: view.forward.map(|state| Forward {
                 state,
@@ -233,51 +332,61 @@ impl TransactionStatus {
 }
 
 /// A submission as its terminal sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SubmissionStatus {
     submission_uuid: Uuid,
+    #[schema(schema_with = schema::row_id)]
     submission_id: String,
-    status: &'static str,
+    #[schema(inline)]
+    status: SubmissionState,
+    #[schema(schema_with = schema::instant)]
     accepted_at: String,
+    #[schema(schema_with = schema::instant_or_null)]
     processed_at: Option<String>,
+    /// Why it could not be processed.
+    #[schema(required)]
     failure: Option<String>,
+    #[schema(minimum = 1)]
     transaction_count: usize,
+    /// In the order of the body.
+    #[schema(inline, min_items = 1)]
     transactions: Vec<Item>,
 }
 
-#[derive(Debug, Serialize)]
+/// One transaction of a submission.
+#[derive(Debug, Serialize, ToSchema)]
 struct Item {
     transaction_id: Uuid,
-    state: &'static str,
+    #[schema(inline)]
+    state: ItemWord,
+    #[schema(schema_with = schema::status_url)]
     status_url: String,
 }
 
 impl SubmissionStatus {
     /// `words` holds the rows that this submission made itself.
-    fn new(submission: SubmissionView, words: &HashMap<Uuid, &'static str>) -> Self {
+    fn new(submission: SubmissionView, words: &HashMap<Uuid, SaleState>) -> Self {
         let before = word_before(&submission);
-        let special: HashMap<Uuid, &'static str> = submission
+        let special: HashMap<Uuid, NoSale> = submission
             .results
             .iter()
             .map(|result| match result.state {
-                ItemState::Duplicate => (result.transaction_id, "DUPLICATE"),
-                ItemState::Conflict => (result.transaction_id, "CONFLICT"),
+                ItemState::Duplicate => (result.transaction_id, NoSale::Duplicate),
+                ItemState::Conflict => (result.transaction_id, NoSale::Conflict),
             })
             .collect();
-        let state = |id: &Uuid| {
-            words
-                .get(id)
-                .or_else(|| special.get(id))
-                .copied()
-                .unwrap_or(before)
+        let state = |id: &Uuid| match (words.get(id), special.get(id)) {
+            (Some(state), _) => ItemWord::Sale(*state),
+            (None, Some(reason)) => ItemWord::Other(*reason),
+            (None, None) => ItemWord::Sale(before),
         };
         Self {
             submission_uuid: submission.submission_uuid,
             submission_id: submission.id.to_string(),
             status: match (&submission.dead_code, submission.processed_at) {
-                (Some(_), _) => "FAILED",
-                (None, Some(_)) => "PROCESSED",
-                (None, None) => "ACCEPTED",
+                (Some(_), _) => SubmissionState::Failed,
+                (None, Some(_)) => SubmissionState::Processed,
+                (None, None) => SubmissionState::Accepted,
             },
             accepted_at: submission.accepted_at.to_string(),
             processed_at: submission.processed_at.map(|at| at.to_string()),

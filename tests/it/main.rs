@@ -17,12 +17,15 @@ mod servers;
 
 mod bodies;
 mod callbacks;
+mod contract;
 mod faults;
 mod journey;
+mod matrix;
 mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod sandbox;
 mod sight;
 mod webapp;
 mod world;

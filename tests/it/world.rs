@@ -27,7 +27,7 @@ use tsms::{
     telemetry::metrics,
 };
 
-use crate::{mariadb::MariaDb, servers::Redis};
+use crate::{contract, mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
@@ -47,6 +47,8 @@ pub(crate) struct World {
     /// `http://127.0.0.1:port` of the ingress.
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    /// The URL of the record.
+    pub(crate) database: String,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) sink: SinkHandle,
@@ -98,6 +100,7 @@ impl World {
         Self {
             base,
             http: reqwest::Client::new(),
+            database,
             store,
             queue,
             sink,
@@ -240,7 +243,7 @@ fn missing(gap: &AuditGap) -> Option<&'static str> {
     }
 }
 
-/// What the ingress answered.
+/// What the ingress answered; an answer that the contract does not know fails the test.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -250,13 +253,20 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let answer = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let asked = contract::operation(request.method(), request.url().path());
+        let answer = client.execute(request).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Self {
+        let answer = Self {
             status,
             headers,
             text: answer.text().await.unwrap(),
+        };
+        if let Some(asked) = asked {
+            asked.check(&answer);
         }
+        answer
     }
 
     pub(crate) fn json(&self) -> Value {
