@@ -102,7 +102,8 @@ fn stages(c: &mut Criterion) {
     });
 
     let event = AuditEvent::recorded(&row);
-    let encoded = event.encode();
+    let events = [event.clone()];
+    let encoded = AuditEvent::encode(&events);
     group.throughput(bytes(encoded.len()));
     group.bench_function("event/recorded", |b| {
         b.iter(|| AuditEvent::recorded(black_box(&row)))
@@ -110,7 +111,9 @@ fn stages(c: &mut Criterion) {
     group.bench_function("event/decided", |b| {
         b.iter(|| AuditEvent::decided(black_box(&row)).unwrap());
     });
-    group.bench_function("event/encode", |b| b.iter(|| black_box(&event).encode()));
+    group.bench_function("event/encode", |b| {
+        b.iter(|| AuditEvent::encode(black_box(&events)));
+    });
     group.bench_function("event/decode", |b| {
         b.iter(|| AuditEvent::decode(black_box(&encoded)).unwrap());
     });

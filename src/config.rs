@@ -104,6 +104,14 @@ pub struct Database {
     pub transaction_tries: u32,
     /// Most rows in one statement.
     pub statement_rows: usize,
+    /// Audit chains whose end one process remembers.
+    pub chain_ends: usize,
+    /// SQLite: most transactions that share one commit.
+    pub commit_group: usize,
+    /// SQLite: memory of one connection for pages, in KiB.
+    pub cache_kib: u32,
+    /// SQLite: pages of 4 KiB in the write-ahead log before they are moved to the file.
+    pub checkpoint_pages: u32,
     /// Most row ids reserved at a time.
     pub id_block: i64,
     /// How long a block of ids may be used.
@@ -206,6 +214,8 @@ pub struct StagePool {
     pub concurrency: usize,
     /// Most jobs in one set.
     pub batch: usize,
+    /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
+    pub gather_ms: Millis,
     /// How long a set may take.
     pub timeout_ms: Millis,
     /// After this long without renewal a taken job is given to another worker.

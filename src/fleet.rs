@@ -192,6 +192,7 @@ impl Fleet {
             let pool = Pool {
                 concurrency: settings.concurrency,
                 batch: settings.batch,
+                gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),
                 max_deliveries: settings.max_deliveries,
             };

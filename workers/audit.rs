@@ -15,8 +15,8 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
     let mut events = Vec::with_capacity(jobs.len());
     for job in jobs {
         match AuditEvent::decode(&job.body) {
-            Some(event) => events.push(event),
-            // Rare: jobs are made with their event. The rows tell which ones are missing.
+            Some(carried) => events.extend(carried),
+            // Rare: jobs are made with their events. The rows tell which ones are missing.
             None => events.extend(derived(ctx, job.key).await?),
         }
     }

@@ -118,14 +118,15 @@ fn follow_up(row: &Transaction, request_id: &str, now: Timestamp, body: Bytes) -
     }
 }
 
-/// The job that writes `event` to the audit log.
-pub(crate) fn audit_job(event: &AuditEvent, request_id: &str, now: Timestamp) -> Job {
-    Job {
-        key: event.transaction_id,
-        tenant_id: event.tenant_id,
+/// The job that writes events of one transaction to the audit log; none without events.
+pub(crate) fn audit_job(events: &[AuditEvent], request_id: &str, now: Timestamp) -> Option<Job> {
+    let first = events.first()?;
+    Some(Job {
+        key: first.transaction_id,
+        tenant_id: first.tenant_id,
         attempt: 0,
         enqueued_at: now,
         request_id: request_id.to_owned(),
-        body: event.encode(),
-    }
+        body: AuditEvent::encode(events),
+    })
 }

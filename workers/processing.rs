@@ -156,7 +156,7 @@ fn pass_on(
     let mut invalid = HashSet::new();
     for row in decided {
         // A row that was given up is still PENDING and leads nowhere.
-        let Some(event) = AuditEvent::decided(row) else {
+        let Some(decided) = AuditEvent::decided(row) else {
             continue;
         };
         let request_id = requests.get(&row.id).copied().unwrap_or_default();
@@ -166,7 +166,10 @@ fn pass_on(
         } else {
             invalid.insert(row.id);
         }
-        next.push((Stage::Audit, super::audit_job(&event, request_id, now)));
+        // That the row was made is told here too: one job instead of two, and no later but by the
+        // moments that a sale waits for its decision. Where it waits long, the sweeper tells it.
+        let events = [AuditEvent::recorded(row), decided];
+        next.extend(super::audit_job(&events, request_id, now).map(|job| (Stage::Audit, job)));
         let told = (terminals.get(&row.terminal_id)).is_some_and(|from| from.0.callback_url.is_some());
         if told {
             let job = super::follow_up(row, request_id, now, Bytes::new());

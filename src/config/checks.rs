@@ -36,7 +36,7 @@ const WHOLE_BP: u32 = 10_000;
 pub(super) fn bounds<'a>(settings: impl Iterator<Item = (&'a str, &'a ValueKind, String)>) -> Vec<String> {
     settings
         .filter_map(|(key, value, told)| match value {
-            ValueKind::I64(0) if !MAY_BE_ZERO.contains(&key) => {
+            ValueKind::I64(0) if !MAY_BE_ZERO.contains(&key) && !key.ends_with(".gather_ms") => {
                 Some(format!("{key}: must be at least 1, got 0{told}"))
             }
             _ => None,

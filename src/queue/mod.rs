@@ -73,6 +73,9 @@ pub struct Pool {
     pub concurrency: usize,
     /// Most jobs in one set.
     pub batch: usize,
+    /// After a set that was not full, how long to let jobs gather before the next is taken: fewer and
+    /// larger sets, for a stage that nobody waits for.
+    pub gather: Duration,
     /// After this long without renewal a taken job is given to another worker.
     pub lease: Duration,
     /// Deliveries after which a job that never was acknowledged is parked as poison.

@@ -204,6 +204,7 @@ mod tests {
 
     fn pool() -> StagePool {
         StagePool {
+            gather_ms: Millis::new(0),
             concurrency: 1,
             batch: 10,
             timeout_ms: Millis::new(1000),

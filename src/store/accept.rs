@@ -192,6 +192,7 @@ impl Store {
     async fn insert_singly(&self, wanted: &[&NewSubmission]) -> Result<HashMap<Key, Holder>, StoreError> {
         let mut held = HashMap::new();
         let mut tx = self.inner.db.begin().await?;
+        tx.forgive();
         for submission in wanted {
             match self.insert_in(&mut tx, &[submission]).await {
                 Ok(()) => {}

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Store, StoreError,
+    chains::Ends,
     dialect::Sql,
     driver::Tx,
+    pieces::piece,
     tries::Tries,
     values::{Binds, Value, page},
 };
@@ -90,41 +92,55 @@ impl Store {
 
     async fn append_once(&self, events: &[&AuditEvent]) -> Result<usize, StoreError> {
         let tenants: Vec<i64> = sorted(events.iter().map(|event| event.tenant_id));
+        let Some(mut heads) = self.inner.chains.ends(&tenants) else {
+            return self.append_looking(events, &tenants).await;
+        };
+        let rows = chained(events, &mut heads);
+        let appended = self.append_rows(&rows).await;
+        match &appended {
+            Ok(()) => self.inner.chains.remember(heads),
+            // Another writer appended to one of the chains, or one of the events is there already.
+            Err(StoreError::Exists(_)) => self.inner.chains.contended(&tenants),
+            // It may be there or not.
+            Err(_) => self.inner.chains.forget(&tenants),
+        }
+        appended.map(|()| rows.len())
+    }
+
+    /// Appends rows after the ends that this process has written. Where an end is not the last any
+    /// more the unique key (tenant, seq) says so.
+    async fn append_rows(&self, rows: &[AuditRow]) -> Result<(), StoreError> {
+        if piece(rows.len(), self.inner.rows) == rows.len() {
+            self.inner.db.execute(&INSERT, rows.len(), &binds(rows)).await?;
+            return Ok(());
+        }
+        let mut tx = self.inner.db.begin().await?;
+        for rows in self.pieces(rows) {
+            tx.execute(&INSERT, rows.len(), &binds(rows)).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Appends those events that the log does not have, after looking where the chains end.
+    async fn append_looking(&self, events: &[&AuditEvent], tenants: &[i64]) -> Result<usize, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         // The tenant row stands for its chain: writers of one chain wait in line here instead of
         // colliding at its end. The keys would keep the chain whole without it.
-        for ids in self.pieces(&tenants) {
-            let values = Binds::ids(ids);
+        for (_, ids) in self.padded(tenants) {
+            let values = Binds::ids(&ids);
             tx.fetch(&LOCK_CHAINS, ids.len(), &values).await?;
         }
         let recorded = self.recorded(&mut tx, events).await?;
-        let mut heads = self.heads(&mut tx, &tenants).await?;
-        let appended_at = Timestamp::now();
-        let rows: Vec<AuditRow> = events
-            .iter()
+        let mut heads = self.heads(&mut tx, tenants).await?;
+        let new: Vec<&AuditEvent> = (events.iter().copied())
             .filter(|event| !recorded.contains(&(event.transaction_id, event.change.number())))
-            .map(|event| {
-                let head = heads.entry(event.tenant_id).or_insert((0, Digest::default()));
-                let (seq, previous) = (head.0 + 1, head.1);
-                let hash = link(&previous, seq, event, appended_at);
-                *head = (seq, hash);
-                AuditRow {
-                    seq,
-                    event: (*event).clone(),
-                    appended_at,
-                    previous,
-                    hash,
-                }
-            })
             .collect();
+        let rows = chained(&new, &mut heads);
         for rows in self.pieces(&rows) {
-            let mut values = Binds::of(rows.len() * 10);
-            for row in rows {
-                values.put_all(values_of(row));
-            }
-            tx.execute(&INSERT, rows.len(), &values).await?;
+            tx.execute(&INSERT, rows.len(), &binds(rows)).await?;
         }
         tx.commit().await?;
+        self.inner.chains.remember(heads);
         Ok(rows.len())
     }
 
@@ -132,8 +148,8 @@ impl Store {
     async fn recorded(&self, tx: &mut Tx, events: &[&AuditEvent]) -> Result<HashSet<(i64, i64)>, StoreError> {
         let ids = sorted(events.iter().map(|event| event.transaction_id));
         let mut recorded = HashSet::new();
-        for ids in self.pieces(&ids) {
-            let values = Binds::ids(ids);
+        for (_, ids) in self.padded(&ids) {
+            let values = Binds::ids(&ids);
             for row in tx.fetch(&RECORDED, ids.len(), &values).await? {
                 let mut cells = row.cells();
                 recorded.insert((cells.int()?, cells.int()?));
@@ -143,10 +159,10 @@ impl Store {
     }
 
     /// The last place and hash of each chain that has one.
-    async fn heads(&self, tx: &mut Tx, tenants: &[i64]) -> Result<HashMap<i64, (i64, Digest)>, StoreError> {
+    async fn heads(&self, tx: &mut Tx, tenants: &[i64]) -> Result<Ends, StoreError> {
         let mut heads = HashMap::with_capacity(tenants.len());
-        for tenants in self.pieces(tenants) {
-            let values = Binds::ids(tenants);
+        for (_, tenants) in self.padded(tenants) {
+            let values = Binds::ids(&tenants);
             for row in tx.fetch(&HEADS, tenants.len(), &values).await? {
                 let mut cells = row.cells();
                 heads.insert(cells.int()?, (cells.int()?, cells.digest()?));
@@ -200,6 +216,35 @@ impl Store {
         }
         Ok(audited)
     }
+}
+
+/// Links events to the ends of their chains, in order, and moves the ends on.
+fn chained(events: &[&AuditEvent], ends: &mut Ends) -> Vec<AuditRow> {
+    let appended_at = Timestamp::now();
+    events
+        .iter()
+        .map(|event| {
+            let end = ends.entry(event.tenant_id).or_default();
+            let (seq, previous) = (end.0 + 1, end.1);
+            let hash = link(&previous, seq, event, appended_at);
+            *end = (seq, hash);
+            AuditRow {
+                seq,
+                event: (*event).clone(),
+                appended_at,
+                previous,
+                hash,
+            }
+        })
+        .collect()
+}
+
+fn binds(rows: &[AuditRow]) -> Binds<'_> {
+    let mut values = Binds::of(rows.len() * 10);
+    for row in rows {
+        values.put_all(values_of(row));
+    }
+    values
 }
 
 fn values_of(row: &AuditRow) -> [Value<'_>; 10] {

@@ -122,7 +122,7 @@ impl Store {
         }
         let mut marked = 0;
         for (at, ids) in &valid {
-            for ids in self.pieces(ids) {
+            for (_, ids) in self.padded(ids) {
                 let mut values = Binds::of(ids.len() + 1);
                 values.put(*at).put_all(ids.iter().copied());
                 marked += tx.execute(&VALID, ids.len(), &values).await?.rows;

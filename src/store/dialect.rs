@@ -1,31 +1,17 @@
-//! Where MySQL/MariaDB and SQLite differ: how a statement is written out, how a connection is set
-//! up, which refusals pass, and how a block of ids is taken.
+//! Where MySQL/MariaDB and SQLite differ: how a statement is written out, which refusals pass, and
+//! how a block of ids is taken.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    str::FromStr,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use sqlx::{
-    Connection, Executor,
-    mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::mysql::MySqlDatabaseError;
 
 use super::StoreError;
-use crate::config;
-
-/// Idle longer than this, a connection is asked for a sign of life before it is used: cheaper than
-/// asking before every statement, and a restarted server is still noticed.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
-
-/// Prepared statements kept by one SQLite connection: all of them.
-const SQLITE_STATEMENTS: usize = 1024;
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,94 +122,6 @@ impl Texts {
             *counts.entry(*name).or_insert(0) += text.sent.load(Ordering::Relaxed);
         }
         counts.into_iter().collect()
-    }
-}
-
-/// Connects to MySQL or MariaDB.
-pub(super) async fn open_mysql(settings: &config::Database) -> Result<MySqlPool, StoreError> {
-    let options = MySqlConnectOptions::from_str(settings.url.reveal()).map_err(unusable)?;
-    let lock_wait = settings
-        .lock_timeout_ms
-        .duration()
-        .as_millis()
-        .div_ceil(1000)
-        .max(1);
-    // Strict: a value that does not fit is refused, never cut. Read committed: fewer gap locks, so
-    // fewer deadlocks, and a locking read after a lost race sees who won it.
-    let session: Arc<str> = format!(
-        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
-         SESSION innodb_lock_wait_timeout = {lock_wait}, SESSION autocommit = 1"
-    )
-    .into();
-    MySqlPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout_ms.duration())
-        .test_before_acquire(false)
-        .before_acquire(|connection: &mut MySqlConnection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > TRUSTED_IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_connect(move |connection, _| {
-            let session = Arc::clone(&session);
-            Box::pin(async move {
-                connection.execute(sqlx::AssertSqlSafe(session)).await?;
-                connection
-                    .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                    .await?;
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await
-        .map_err(StoreError::Unavailable)
-}
-
-/// Opens the SQLite file: the one writer, then the readers.
-pub(super) async fn open_sqlite(settings: &config::Database) -> Result<(SqlitePool, SqlitePool), StoreError> {
-    let url = settings.url.reveal();
-    if url.contains(":memory:") || url.contains("mode=memory") {
-        return Err(StoreError::Settings(
-            "an in-memory SQLite database is a different one for every connection; name a file".into(),
-        ));
-    }
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(unusable)?
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // A 202 promises that the row survives a power cut.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(settings.lock_timeout_ms.duration())
-        .statement_cache_capacity(SQLITE_STATEMENTS);
-    let pool = |connections| {
-        SqlitePoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(settings.acquire_timeout_ms.duration())
-            .test_before_acquire(false)
-            // The file does not go away: a connection is kept with its prepared statements.
-            .idle_timeout(None)
-            .max_lifetime(None)
-    };
-    let writer = pool(1)
-        .connect_with(options.clone())
-        .await
-        .map_err(StoreError::Unavailable)?;
-    let readers = pool(settings.max_connections)
-        .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
-        .await
-        .map_err(StoreError::Unavailable)?;
-    Ok((writer, readers))
-}
-
-fn unusable(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Configuration(reason) => StoreError::Settings(reason.to_string()),
-        other => StoreError::Settings(other.to_string()),
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use deadpool::managed::Pool;
 use sqlx::{
-    Arguments, AssertSqlSafe, MySqlPool, Sqlite, SqlitePool, Transaction,
+    Arguments, AssertSqlSafe,
     mysql::{MySqlArguments, MySqlRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -12,20 +13,25 @@ use sqlx::{
 use super::{
     StoreError,
     dialect::{Sql, Texts, judge},
+    group::{Member, Writer},
     lease::Lease,
+    pool::{self, MySqlDoor, SqliteDoor},
     values::Value,
 };
 
 /// The connections of one process.
 pub(super) enum Pools {
     MySql {
-        pool: MySqlPool,
+        pool: Pool<MySqlDoor>,
         /// How long the server may take for one answer.
         patience: Duration,
     },
-    /// SQLite has one writer at a time; a pool of one makes the others wait in line instead of
-    /// polling a lock. Readers never wait for it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// SQLite has one writer at a time; the others wait in line instead of polling a lock. Readers
+    /// never wait for it.
+    Sqlite {
+        writer: Writer,
+        readers: Pool<SqliteDoor>,
+    },
 }
 
 /// A database handle.
@@ -42,7 +48,7 @@ pub(super) struct Tx {
 
 enum On {
     MySql(Lease),
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Member),
 }
 
 /// What a statement did.
@@ -78,16 +84,6 @@ macro_rules! arguments {
     }};
 }
 
-/// A statement for SQLite with its values.
-macro_rules! sqlite_query {
-    ($sql:expr, $text:expr, $values:expr) => {
-        sqlx::query_with(
-            AssertSqlSafe($text),
-            arguments!(SqliteArguments, $sql.name, $values),
-        )
-    };
-}
-
 fn done_mysql(result: &sqlx::mysql::MySqlQueryResult) -> Done {
     Done {
         rows: result.rows_affected(),
@@ -103,8 +99,7 @@ fn done_sqlite(result: &sqlx::sqlite::SqliteQueryResult) -> Done {
 }
 
 impl Db {
-    /// Begins a write transaction. On SQLite it takes the write lock at once: a transaction that
-    /// reads first and writes later could be refused in the middle.
+    /// Begins a write transaction.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let on = match &self.pools {
             Pools::MySql { pool, patience } => {
@@ -113,7 +108,7 @@ impl Db {
                     .map_err(StoreError::Unavailable)?;
                 lease.begin().await.map(|()| On::MySql(lease))
             }
-            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+            Pools::Sqlite { writer, .. } => writer.begin().await.map(On::Sqlite),
         };
         Ok(Tx {
             on: on.map_err(StoreError::Unavailable)?,
@@ -139,7 +134,9 @@ impl Db {
                 result.map(|result| done_mysql(&result))
             }
             Pools::Sqlite { writer, .. } => {
-                let result = sqlite_query!(sql, text, values).execute(writer).await;
+                let result = writer
+                    .execute(text, arguments!(SqliteArguments, sql.name, values))
+                    .await;
                 result.map(|result| done_sqlite(&result))
             }
         }
@@ -164,21 +161,17 @@ impl Db {
                 rows.map(|rows| rows.into_iter().map(Row::MySql).collect())
                     .map_err(|error| judge(error, sql.name))
             }
-            Pools::Sqlite { readers, .. } => self.fetch_sqlite(readers, sql, rows, values).await,
+            Pools::Sqlite { readers, .. } => {
+                let text = self.texts.sending(sql, rows);
+                let arguments = arguments!(SqliteArguments, sql.name, values);
+                let mut reader = pool::take(readers).await.map_err(StoreError::Unavailable)?;
+                let rows = sqlx::query_with(AssertSqlSafe(text), arguments)
+                    .fetch_all(&mut *reader)
+                    .await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+                    .map_err(|error| judge(error, sql.name))
+            }
         }
-    }
-
-    async fn fetch_sqlite(
-        &self,
-        pool: &SqlitePool,
-        sql: &Sql,
-        rows: usize,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, StoreError> {
-        let text = self.texts.sending(sql, rows);
-        let rows = sqlite_query!(sql, text, values).fetch_all(pool).await;
-        rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
-            .map_err(|error| judge(error, sql.name))
     }
 
     /// Takes a block of `count` ids of a series and gives the first.
@@ -193,8 +186,10 @@ impl Db {
                 }
                 Ok(done.last_id)
             }
-            Pools::Sqlite { writer, .. } => {
-                let rows = self.fetch_sqlite(writer, &sql, 1, &values).await?;
+            Pools::Sqlite { .. } => {
+                let mut tx = self.begin().await?;
+                let rows = tx.fetch(&sql, 1, &values).await?;
+                tx.commit().await?;
                 let row = rows.first().ok_or(StoreError::Missing("id series"))?;
                 Ok(row.cells().int()? - count)
             }
@@ -203,6 +198,13 @@ impl Db {
 }
 
 impl Tx {
+    /// Lets the transaction go on after a refused statement. Otherwise it has ended with it.
+    pub(super) const fn forgive(&mut self) {
+        if let On::Sqlite(member) = &mut self.on {
+            member.forgive();
+        }
+    }
+
     /// Runs a writing statement.
     pub(super) async fn execute(
         &mut self,
@@ -217,8 +219,9 @@ impl Tx {
                 let result = lease.execute(text, arguments).await;
                 result.map(|result| done_mysql(&result))
             }
-            On::Sqlite(tx) => {
-                let result = sqlite_query!(sql, text, values).execute(&mut **tx).await;
+            On::Sqlite(member) => {
+                let arguments = arguments!(SqliteArguments, sql.name, values);
+                let result = member.execute(text, arguments).await;
                 result.map(|result| done_sqlite(&result))
             }
         }
@@ -240,8 +243,9 @@ impl Tx {
                     .await;
                 rows.map(|rows| rows.into_iter().map(Row::MySql).collect())
             }
-            On::Sqlite(tx) => {
-                let rows = sqlite_query!(sql, text, values).fetch_all(&mut **tx).await;
+            On::Sqlite(member) => {
+                let arguments = arguments!(SqliteArguments, sql.name, values);
+                let rows = member.fetch(text, arguments).await;
                 rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
             }
         }
@@ -252,7 +256,7 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self.on {
             On::MySql(lease) => lease.commit().await,
-            On::Sqlite(tx) => tx.commit().await,
+            On::Sqlite(member) => member.commit().await,
         }
         .map_err(StoreError::Unavailable)
     }
@@ -261,7 +265,7 @@ impl Tx {
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
         match self.on {
             On::MySql(lease) => lease.roll_back().await,
-            On::Sqlite(tx) => tx.rollback().await,
+            On::Sqlite(member) => member.roll_back().await,
         }
         .map_err(StoreError::Unavailable)
     }

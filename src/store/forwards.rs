@@ -172,7 +172,7 @@ impl Store {
         let mut held = Vec::new();
         // Each piece is a claim by itself: what is claimed when a later piece fails becomes due
         // again when the claim ends.
-        for ids in self.pieces(&ids) {
+        for (asked, ids) in self.padded(&ids) {
             let mut values = Binds::of(ids.len() + 3);
             values
                 .put(token)
@@ -180,8 +180,8 @@ impl Store {
                 .put_all(ids.iter().copied())
                 .put(now);
             let done = retrying!(self, self.inner.db.execute(&CLAIM, ids.len(), &values))?;
-            let values = with_token(ids, token);
-            if done.rows < u64::try_from(ids.len()).unwrap_or(u64::MAX) {
+            let values = with_token(&ids, token);
+            if done.rows < u64::try_from(asked).unwrap_or(u64::MAX) {
                 for row in self.inner.db.fetch(&HELD, ids.len(), &values).await? {
                     let mut cells = row.cells();
                     held.push((cells.int()?, cells.time()?));
@@ -226,7 +226,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn renew_forwards(&self, token: i64, ids: &[i64], until: Timestamp) -> Result<(), StoreError> {
-        for ids in self.pieces(ids) {
+        for (_, ids) in self.padded(ids) {
             let mut values = Binds::of(ids.len() + 2);
             values.put(until).put_all(ids.iter().copied()).put(token);
             retrying!(self, self.inner.db.execute(&RENEW, ids.len(), &values))?;
@@ -284,9 +284,9 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let mut settled = 0;
         for (at, sent) in &forwarded {
-            for sent in self.pieces(sent) {
+            for (_, sent) in self.padded(sent) {
                 let mut values = Binds::of(sent.len() * 3 + 2);
-                for (id, batch_id) in sent {
+                for (id, batch_id) in &sent {
                     values.put(*id).put(*batch_id);
                 }
                 values.put(*at).put_all(sent.iter().map(|(id, _)| *id)).put(token);

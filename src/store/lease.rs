@@ -5,15 +5,17 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use deadpool::managed::{Object, Pool};
 use sqlx::{
-    AssertSqlSafe, Executor, MySql, MySqlPool,
+    AssertSqlSafe, Executor,
     mysql::{MySqlArguments, MySqlQueryResult, MySqlRow},
-    pool::PoolConnection,
 };
 use tokio::time::{error::Elapsed, timeout};
 
+use super::pool::{self, MySqlDoor};
+
 pub(super) struct Lease {
-    connection: Option<PoolConnection<MySql>>,
+    connection: Option<Object<MySqlDoor>>,
     /// How long the server may take for one answer.
     patience: Duration,
     /// Everything sent was answered.
@@ -23,9 +25,9 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) async fn take(pool: &MySqlPool, patience: Duration) -> Result<Self, sqlx::Error> {
+    pub(super) async fn take(pool: &Pool<MySqlDoor>, patience: Duration) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            connection: Some(pool.acquire().await?),
+            connection: Some(pool::take(pool).await?),
             patience,
             answered: true,
             open: false,
@@ -97,7 +99,7 @@ impl Drop for Lease {
             return;
         };
         if self.open || !self.answered {
-            drop(connection.detach());
+            drop(Object::take(connection));
         }
     }
 }

@@ -1,11 +1,19 @@
 //! Brings the schema up to date, one process at a time.
 
 use sqlx::{
-    Connection, MySqlConnection, MySqlPool, SqlitePool,
+    Connection, MySqlConnection,
     migrate::{MigrateError, Migrator},
 };
 
-use super::{Store, StoreError, dialect::Sql, driver::Pools};
+use deadpool::managed::{Object, Pool};
+
+use super::{
+    Store, StoreError,
+    dialect::Sql,
+    driver::Pools,
+    group::Writer,
+    pool::{self, MySqlDoor},
+};
 
 static MYSQL_MIGRATIONS: Migrator = sqlx::migrate!("migrations/mysql");
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -61,9 +69,9 @@ impl Store {
 /// The migrator of sqlx asks the server for a lock without a time limit, which MariaDB refuses, and
 /// does not look at the answer: several processes would then migrate at once. So a lock of our own
 /// is held around it.
-async fn migrate_mysql(pool: &MySqlPool) -> Result<(), StoreError> {
+async fn migrate_mysql(pool: &Pool<MySqlDoor>) -> Result<(), StoreError> {
     // The lock belongs to the connection; taken out of the pool and closed, it cannot stay behind.
-    let mut connection = pool.acquire().await.map_err(StoreError::Unavailable)?.detach();
+    let mut connection = Object::take(pool::take(pool).await.map_err(StoreError::Unavailable)?);
     let migrated = migrate_locked(&mut connection).await;
     let closed = connection.close().await.map_err(StoreError::Unavailable);
     migrated.and(closed)
@@ -89,8 +97,10 @@ async fn migrate_locked(connection: &mut MySqlConnection) -> Result<(), StoreErr
 
 /// SQLite has no named locks: the write lock of an outer transaction keeps a second process out,
 /// and a half-done migration from being seen.
-async fn migrate_sqlite(writer: &SqlitePool) -> Result<(), StoreError> {
-    let mut tx = writer
+async fn migrate_sqlite(writer: &Writer) -> Result<(), StoreError> {
+    let mut alone = writer.alone().await.map_err(StoreError::Unavailable)?;
+    let connection = alone.connection().await.map_err(StoreError::Unavailable)?;
+    let mut tx = connection
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(StoreError::Unavailable)?;

@@ -9,17 +9,20 @@ mod transaction_row;
 mod accept;
 mod audit;
 mod cells;
+mod chains;
 mod decide;
 mod deliveries;
 mod dialect;
 mod directory;
 mod driver;
 mod forwards;
+mod group;
 mod ids;
 mod lease;
 mod migrate;
 mod money;
 mod pieces;
+mod pool;
 mod record;
 mod submissions;
 mod sweep;
@@ -39,9 +42,12 @@ pub use transactions::{Decision, Existing, TransactionView, Validated};
 use std::{sync::Arc, time::Duration};
 
 use self::{
-    dialect::{Dialect, Texts, open_mysql, open_sqlite},
+    chains::Chains,
+    dialect::{Dialect, Texts},
     driver::{Db, Pools},
+    group::Writer,
     ids::Ids,
+    pool::{open_mysql, open_sqlite},
 };
 use crate::config;
 
@@ -84,6 +90,7 @@ pub struct Store {
 struct Inner {
     db: Db,
     ids: Ids,
+    chains: Chains,
     /// Most rows in one statement, a power of two.
     rows: usize,
     /// Tries of a transaction, the first included.
@@ -116,7 +123,9 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
         let patience = settings.lock_timeout_ms.duration() + ANSWER_MARGIN;
         (Pools::MySql { pool, patience }, Dialect::MySql)
     } else if url.starts_with("sqlite:") {
-        let (writer, readers) = open_sqlite(settings).await?;
+        let (options, readers) = open_sqlite(settings).await?;
+        let patience = settings.acquire_timeout_ms.duration();
+        let writer = Writer::new(options, patience, settings.commit_group);
         (Pools::Sqlite { writer, readers }, Dialect::Sqlite)
     } else {
         return Err(StoreError::Settings(
@@ -128,6 +137,7 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
         inner: Arc::new(Inner {
             db: Db { pools, texts },
             ids: Ids::new(settings),
+            chains: Chains::new(settings.chain_ends),
             rows,
             tries: settings.transaction_tries.max(1),
         }),

@@ -2,17 +2,37 @@
 
 use super::{Store, StoreError};
 
-/// The largest power of two that is neither above `left` nor above `most` (itself one).
+/// The sizes of statements: 1, 2, 3, 4, 6, 8, 12, 16, … up to `most`, a power of two. Few enough to
+/// keep each prepared, close enough that little is left over. This is the largest one not above `left`.
 pub(super) const fn piece(left: usize, most: usize) -> usize {
     if left >= most || left == 0 {
         return if left == 0 { 0 } else { most };
     }
-    1 << left.ilog2()
+    let power = 1 << left.ilog2();
+    if left >= power + power / 2 {
+        power + power / 2
+    } else {
+        power
+    }
+}
+
+/// The smallest size not below `left`, or `most`.
+const fn room(left: usize, most: usize) -> usize {
+    let below = piece(left, most);
+    if below == left || left >= most {
+        return below;
+    }
+    // Above a power of two comes one and a half of it, above that the next power.
+    if below.is_power_of_two() {
+        below + below / 2
+    } else {
+        below / 3 * 4
+    }
 }
 
 impl Store {
-    /// Cuts a list into pieces whose lengths are powers of two, longest first: a list of 300 gives
-    /// 256, 32, 8 and 4. So a statement has nine texts at most, and each stays prepared.
+    /// Cuts a list into pieces of the sizes of statements, longest first: a list of 300 gives 256, 32
+    /// and 12. So a statement has seventeen texts at most, and each stays prepared.
     pub(super) fn pieces<'a, T>(&self, all: &'a [T]) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let most = self.inner.rows;
         let mut rest = all;
@@ -20,6 +40,25 @@ impl Store {
             let (now, later) = rest.split_at_checked(piece(rest.len(), most))?;
             rest = later;
             (!now.is_empty()).then_some(now)
+        })
+    }
+}
+
+impl Store {
+    /// Cuts a list into statements of at most `statement_rows`, the last one filled up to the next size
+    /// by naming its last item again: for statements to which that makes no difference, one serves
+    /// where [`Store::pieces`] needs several. Gives with each how many of its items are in the list.
+    pub(super) fn padded<'a, T: Clone>(
+        &self,
+        all: &'a [T],
+    ) -> impl Iterator<Item = (usize, Vec<T>)> + use<'a, T> {
+        let most = self.inner.rows;
+        all.chunks(most.max(1)).map(move |chunk| {
+            let mut filled = chunk.to_vec();
+            if let Some(last) = chunk.last() {
+                filled.resize(room(chunk.len(), most), last.clone());
+            }
+            (chunk.len(), filled)
         })
     }
 }
@@ -55,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_hundred_rows_are_four_statements() {
+    fn three_hundred_rows_are_three_statements() {
         let mut left = 300;
         let mut sizes = Vec::new();
         while left > 0 {
@@ -63,10 +102,21 @@ mod tests {
             sizes.push(size);
             left -= size;
         }
-        assert_eq!(sizes, [256, 32, 8, 4]);
+        assert_eq!(sizes, [256, 32, 12]);
         assert_eq!(piece(0, 256), 0);
         assert_eq!(piece(1, 1), 1);
         assert_eq!(piece(1000, 64), 64);
+    }
+
+    #[test]
+    fn a_list_is_filled_up_to_the_next_size_and_never_cut() {
+        let sizes: Vec<usize> = (1..=256).filter(|size| piece(*size, 256) == *size).collect();
+        assert_eq!(sizes.len(), 16);
+        for left in 1..=256 {
+            let next = sizes.iter().find(|size| **size >= left).copied();
+            assert_eq!(Some(room(left, 256)), next, "{left}");
+        }
+        assert_eq!(room(1000, 64), 64);
     }
 
     #[test]

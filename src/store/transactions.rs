@@ -142,9 +142,9 @@ impl Store {
         keys: &[(i64, Uuid)],
     ) -> Result<HashMap<(i64, Uuid), Existing>, StoreError> {
         let mut found = HashMap::new();
-        for keys in self.pieces(keys) {
+        for (_, keys) in self.padded(keys) {
             let mut values = Binds::of(keys.len() * 2);
-            for (terminal, id) in keys {
+            for (terminal, id) in &keys {
                 values.put(*terminal).put(*id);
             }
             for row in self.inner.db.fetch(&EXISTING, keys.len(), &values).await? {
@@ -173,9 +173,9 @@ impl Store {
         to: Timestamp,
     ) -> Result<HashMap<(i64, String), Vec<(Uuid, Timestamp)>>, StoreError> {
         let mut found: HashMap<(i64, String), Vec<(Uuid, Timestamp)>> = HashMap::new();
-        for keys in self.pieces(keys) {
+        for (_, keys) in self.padded(keys) {
             let mut values = Binds::of(keys.len() * 2 + 2);
-            for (terminal, receipt) in keys {
+            for (terminal, receipt) in &keys {
                 values.put(*terminal).put(receipt.as_str());
             }
             values.put(from).put(to);

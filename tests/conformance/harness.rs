@@ -147,6 +147,7 @@ pub(crate) fn pool(concurrency: usize, batch: usize, lease: Duration) -> Pool {
     Pool {
         concurrency,
         batch,
+        gather: Duration::ZERO,
         lease,
         max_deliveries: 5,
     }

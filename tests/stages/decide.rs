@@ -39,7 +39,7 @@ async fn a_decision_is_made_once_whatever_the_rules_say_later() {
         assert_eq!(keys(&again, Stage::Forwarding), keys(&first, Stage::Forwarding));
         let events = |outcome| {
             let mut events: Vec<AuditEvent> = (followers(outcome, Stage::Audit).iter())
-                .map(|job| AuditEvent::decode(&job.body).unwrap())
+                .flat_map(|job| AuditEvent::decode(&job.body).unwrap())
                 .collect();
             events.sort_by_key(|event| event.transaction_id);
             events

@@ -28,10 +28,8 @@ async fn a_job_that_comes_again_changes_nothing_and_names_the_same_followers() {
     for jobs in [jobs.clone(), stripped(&jobs), jobs] {
         let again = world.run(Stage::Validation, &jobs).await;
         assert_eq!(again.verdicts, first.verdicts);
-        for stage in [Stage::Processing, Stage::Audit] {
-            assert_eq!(keys(&again, stage), ids, "{stage}");
-            assert_eq!(keys(&again, stage), keys(&first, stage), "{stage}");
-        }
+        assert_eq!(keys(&again, Stage::Processing), ids);
+        assert_eq!(keys(&first, Stage::Processing), ids);
         assert_eq!(world.rows(&accepted).await, rows);
     }
 }

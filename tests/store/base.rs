@@ -43,6 +43,10 @@ impl Base {
             "lock_timeout_ms": 20_000,
             "transaction_tries": 10,
             "statement_rows": 64,
+            "chain_ends": 100,
+            "commit_group": 8,
+            "cache_kib": 2048,
+            "checkpoint_pages": 1000,
             "id_block": 1000,
             "id_block_ttl_ms": 3_600_000,
         });

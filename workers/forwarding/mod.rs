@@ -250,10 +250,10 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         for event in events {
-            let job = self.jobs.get(&event.transaction_id);
-            let request_id = job.map_or("", |job| job.request_id.as_str());
-            self.next
-                .push((Stage::Audit, super::audit_job(&event, request_id, now)));
+            let cause = self.jobs.get(&event.transaction_id);
+            let request_id = cause.map_or("", |job| job.request_id.as_str());
+            let job = super::audit_job(&[event], request_id, now);
+            self.next.extend(job.map(|job| (Stage::Audit, job)));
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::{
         payload::{self, Bounds, Submission},
         sale::{Transaction, ValidationStatus},
         time::Timestamp,
-        work::{AcceptedSubmission, AuditEvent},
+        work::AcceptedSubmission,
     },
     outcome::{Outcome, Verdict},
     queue::Job,
@@ -204,15 +204,13 @@ impl Set {
             .map(|job| (job.key, job.request_id.as_str()))
             .collect();
         let now = Timestamp::now();
-        let mut next = Vec::with_capacity(self.made.len() * 2);
+        let mut next = Vec::with_capacity(self.made.len());
         for row in &self.made {
             let request_id = requests.get(&row.submission_id).copied().unwrap_or_default();
             if row.status == ValidationStatus::Pending {
                 let body = row.encode();
                 next.push((Stage::Processing, super::follow_up(row, request_id, now, body)));
             }
-            let event = AuditEvent::recorded(row);
-            next.push((Stage::Audit, super::audit_job(&event, request_id, now)));
         }
         let verdicts = jobs.iter().map(|job| self.verdict(job.key)).collect();
         Ok(Outcome { verdicts, next })

@@ -21,8 +21,8 @@ use crate::domain::sale::Transaction;
 
 /// First byte of a body that is a transaction row. `1` was JSON.
 const ROW_VERSION: u8 = b'2';
-/// First byte of a body that is an audit event. `1` was JSON.
-const EVENT_VERSION: u8 = b'2';
+/// First byte of a body that is a list of audit events. `1` was JSON, `2` one event.
+const EVENTS_VERSION: u8 = b'3';
 /// First byte of a body that is a submission. `1` was a line of JSON before the raw submission.
 const SUBMISSION_VERSION: u8 = b'2';
 
@@ -50,40 +50,46 @@ impl Transaction {
 }
 
 impl AuditEvent {
-    /// The event as the body of a job.
+    /// Events of one transaction as the body of a job.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let Self {
-            tenant_id,
-            transaction_id,
-            change,
-            at,
-            details,
-        } = self;
-        let mut out = Whole::new(EVENT_VERSION, SMALL_ROOM + details.len());
-        out.number(*tenant_id);
-        out.number(*transaction_id);
-        out.number(change.number());
-        out.time(*at);
-        out.text(details);
+    pub fn encode(events: &[Self]) -> Bytes {
+        let room: usize = events.iter().map(|event| SMALL_ROOM + event.details.len()).sum();
+        let mut out = Whole::new(EVENTS_VERSION, SMALL_ROOM + room);
+        out.length(events.len());
+        for event in events {
+            let Self {
+                tenant_id,
+                transaction_id,
+                change,
+                at,
+                details,
+            } = event;
+            out.number(*tenant_id);
+            out.number(*transaction_id);
+            out.number(change.number());
+            out.time(*at);
+            out.text(details);
+        }
         out.finish()
     }
 
-    /// Reads what [`AuditEvent::encode`] wrote; `None` means: derive the event from the rows.
+    /// Reads what [`AuditEvent::encode`] wrote; `None` means: derive the events from the rows.
     #[must_use]
-    pub fn decode(body: &[u8]) -> Option<Self> {
-        let mut parts = Parts::of(body, EVENT_VERSION)?;
-        let event = Self {
-            tenant_id: parts.number()?,
-            transaction_id: parts.number()?,
-            change: {
-                let number = parts.number()?;
-                Change::ALL.into_iter().find(|change| change.number() == number)?
-            },
-            at: parts.time()?,
-            details: parts.text()?,
-        };
-        parts.are_all_read().then_some(event)
+    pub fn decode(body: &[u8]) -> Option<Vec<Self>> {
+        let mut parts = Parts::of(body, EVENTS_VERSION)?;
+        let events = parts.list(|parts| {
+            Some(Self {
+                tenant_id: parts.number()?,
+                transaction_id: parts.number()?,
+                change: {
+                    let number = parts.number()?;
+                    Change::ALL.into_iter().find(|change| change.number() == number)?
+                },
+                at: parts.time()?,
+                details: parts.text()?,
+            })
+        })?;
+        parts.are_all_read().then_some(events)
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
     const POOL: Pool = Pool {
         concurrency: 1,
         batch: 2,
+        gather: Duration::ZERO,
         lease: Duration::ZERO,
         max_deliveries: 5,
     };

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, mpsc},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -144,7 +144,14 @@ async fn read(
             changed.as_mut().enable();
             let wake = match queue.take(pool, number) {
                 Ok(set) => {
+                    let few = set.len() < pool.batch;
                     room.send(set);
+                    if few && !pool.gather.is_zero() {
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = sleep(pool.gather) => {}
+                        }
+                    }
                     break;
                 }
                 Err(due) => due.unwrap_or_else(|| Instant::now() + IDLE),

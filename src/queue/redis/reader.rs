@@ -124,12 +124,19 @@ impl<'a> Session<'a> {
                 taken => taken?,
             };
             outage.over();
+            let few = !taken.is_empty() && taken.len() < self.life.pool.batch;
             let (set, unreadable) = self.sort(taken);
             if !set.is_empty() {
                 room.send(set);
             }
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
                 return Ok(());
+            }
+            if few && !self.life.pool.gather.is_zero() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = sleep(self.life.pool.gather) => {}
+                }
             }
         }
     }

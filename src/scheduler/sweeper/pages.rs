@@ -161,10 +161,8 @@ fn audit(gap: &AuditGap, decided_to: i64, before: Timestamp, now: Timestamp) -> 
         (ValidationStatus::Valid, _) => false,
     };
     let finished = ended && missing.is_empty();
-    let jobs = (missing.iter())
-        .filter(|event| event.at < before)
-        .map(|event| workers::audit_job(event, "", now))
-        .collect();
+    let due: Vec<_> = (missing.into_iter()).filter(|event| event.at < before).collect();
+    let jobs = workers::audit_job(&due, "", now).into_iter().collect();
     (gap.row.id, gap.row.created_at, jobs, finished)
 }
 

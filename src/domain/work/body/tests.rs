@@ -68,7 +68,11 @@ fn a_row_survives_the_queue() {
 fn an_event_survives_the_queue_and_says_the_same_each_time() {
     let mut row = sample();
     let recorded = AuditEvent::recorded(&row);
-    assert_eq!(AuditEvent::decode(&recorded.encode()), Some(recorded.clone()));
+    let carried = AuditEvent::encode(&[recorded.clone(), recorded.clone()]);
+    assert_eq!(
+        AuditEvent::decode(&carried),
+        Some(vec![recorded.clone(), recorded.clone()])
+    );
     assert_eq!(recorded.change, Change::Recorded);
     // Members sorted, amounts as decimals: the text is hashed into the chain.
     let expected = concat!(
@@ -102,7 +106,7 @@ fn an_event_survives_the_queue_and_says_the_same_each_time() {
 #[test]
 fn what_cannot_be_read_is_no_error() {
     let row = sample().encode();
-    let event = AuditEvent::recorded(&sample()).encode();
+    let event = AuditEvent::encode(&[AuditEvent::recorded(&sample())]);
     let longer = [&row[..], b"\0"].concat();
     for body in [
         &b""[..],
@@ -208,7 +212,8 @@ fn the_forms_of_the_versions_in_use_do_not_change() {
     };
     assert_eq!(Transaction::decode(&row.encode()), Some(row.clone()));
     assert_eq!(
-        [row.encode(), event.encode(), submission.encode()].map(|body| data_encoding::HEXLOWER.encode(&body)),
+        [row.encode(), AuditEvent::encode(&[event]), submission.encode()]
+            .map(|body| data_encoding::HEXLOWER.encode(&body)),
         [
             concat!(
                 "3200000000000000650000000000000066000000000000006700000000000000680000000000000000000000",
@@ -219,7 +224,8 @@ fn the_forms_of_the_versions_in_use_do_not_change() {
                 "cccccccccccccccccccccc00000001000000016d01000000026d210200000002000000016500000000026521",
                 "000000017701000000027721000000000000006c01000000000000006d00010000000176",
             ),
-            "320000000000000001000000000000000200000000000000030000000000000004000000027b7d",
+            "3300000001000000000000000100000000000000020000000000000003000000000000000400\
+             0000027b7d",
             concat!(
                 "3200000000000000010000000000000002000000000000000300000000000000000000000000000004000000",
                 "017200000000000000057b7d",
