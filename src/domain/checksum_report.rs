@@ -60,7 +60,6 @@ pub struct LevelReport {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VersionReport {
     /// The version.
-    #[schema(inline)]
     pub version: Version,
     /// The text that is hashed.
     pub canonical: String,

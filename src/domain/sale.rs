@@ -121,7 +121,6 @@ pub struct Finding {
     #[schema(pattern = "^[a-z0-9_.]+$")]
     pub code: String,
     /// Whether it makes the sale invalid.
-    #[schema(inline)]
     pub severity: Severity,
     /// What is wrong, for a person.
     pub message: String,

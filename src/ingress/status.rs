@@ -1,6 +1,8 @@
 //! What became of a sale or a submission, for the terminal that sent it, true from the instant of
 //! the 202.
 
+mod words;
+
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
@@ -12,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::words::{ItemWord, NoSale, SaleState, SubmissionState};
 use super::{
     App, SUBMISSION, TRANSACTION,
     caller::{READ, Reader},
@@ -188,56 +191,6 @@ fn word_before(submission: &SubmissionView) -> SaleState {
     }
 }
 
-/// Where a sale stands, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum SaleState {
-    /// Committed, not yet looked at.
-    Accepted,
-    /// Recorded, not yet decided.
-    Pending,
-    /// The rules hold; on its way to the web application.
-    Valid,
-    /// The web application has it. The end.
-    Forwarded,
-    /// A rule is broken. The end.
-    Invalid,
-    /// Could not be delivered; people see it.
-    DeadLettered,
-}
-
-/// Where an item of a submission stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(untagged)]
-enum ItemWord {
-    /// It became, or becomes, a sale.
-    Sale(SaleState),
-    /// It did not.
-    Other(NoSale),
-}
-
-/// Why an item made no sale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum NoSale {
-    /// The same sale came in another submission.
-    Duplicate,
-    /// Its `transaction_id` was used for other content.
-    Conflict,
-}
-
-/// Where a submission stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum SubmissionState {
-    /// Committed, not yet looked at.
-    Accepted,
-    /// Its sales are recorded.
-    Processed,
-    /// Could not be processed; `failure` says why.
-    Failed,
-}
-
 /// A sale as its terminal sees it. Times are UTC with microseconds, amounts exact decimal strings.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TransactionStatus {
@@ -255,13 +208,13 @@ pub(super) struct TransactionStatus {
     /// `null` until the sale is recorded.
     #[schema(required)]
     amounts: Option<Amounts>,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     accepted_at: Option<String>,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     recorded_at: Option<String>,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     decided_at: Option<String>,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     voided_at: Option<String>,
 }
 
@@ -271,18 +224,18 @@ struct Forward {
     #[schema(inline)]
     state: ForwardState,
     attempts: u32,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     settled_at: Option<String>,
 }
 
 /// The amounts of a sale; `null` where its generation has none.
 #[derive(Debug, Serialize, ToSchema)]
 struct Amounts {
-    #[schema(schema_with = schema::money_or_null)]
+    #[schema(required, schema_with = schema::money_or_null)]
     gross_sales: Option<Money>,
-    #[schema(schema_with = schema::money_or_null)]
+    #[schema(required, schema_with = schema::money_or_null)]
     net_sales: Option<Money>,
-    #[schema(schema_with = schema::money_or_null)]
+    #[schema(required, schema_with = schema::money_or_null)]
     base_amount: Option<Money>,
 }
 
@@ -341,7 +294,7 @@ pub(super) struct SubmissionStatus {
     status: SubmissionState,
     #[schema(schema_with = schema::instant)]
     accepted_at: String,
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(required, schema_with = schema::instant_or_null)]
     processed_at: Option<String>,
     /// Why it could not be processed.
     #[schema(required)]

@@ -48,7 +48,13 @@ const INLINE_BYTES: usize = 64 * 1024;
     request_body(content = ref("#/components/schemas/Submission"), description = "At most 2 MiB, not compressed.", content_type = "application/json"),
     responses(
         (status = 202, description = "Committed.", body = Receipt,
-            headers(("Location" = String, description = "As `status_url`."))),
+            headers(("Location" = String, description = "As `status_url`.")),
+            links(
+                ("Sale" = (operation_id = "saleStatus",
+                    parameters(("id" = "$response.body#/transactions/0/transaction_id")))),
+                ("Submission" = (operation_id = "submissionStatus",
+                    parameters(("uuid" = "$response.body#/submission_uuid")))),
+            )),
     ),
     security(("bearer" = [CREATE])),
     extensions(("x-problems" = json!([

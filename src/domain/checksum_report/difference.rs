@@ -14,7 +14,6 @@ const BEFORE: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Difference {
     /// The version that the client's text comes closest to.
-    #[schema(inline)]
     pub version: Version,
     /// JSON pointer of the value where they part, from the object that is hashed.
     #[schema(pattern = "^(/.*)?$")]

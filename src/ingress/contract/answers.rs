@@ -44,6 +44,9 @@ pub(super) fn complete(paths: &mut Value) {
         if let Some(operation) = operation.as_object_mut() {
             let codes = codes(operation);
             operation.remove(OWN);
+            if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
+                body.entry("required").or_insert_with(|| true.into());
+            }
             note_abilities(operation);
             let answers = operation.entry("responses").or_insert_with(|| json!({}));
             if let Some(answers) = answers.as_object_mut() {

@@ -73,7 +73,7 @@ async fn docs() -> Response {
     get,
     path = "/docs/{file}",
     tag = "contract",
-    params(("file" = String, Path, description = "As the page names it.")),
+    params(("file" = String, Path, description = "As the page names it.", pattern = r"^(swagger-ui\.css|swagger-ui-bundle\.js|start\.js)$")),
     responses((status = 200, description = "The file; the larger ones are compressed by gzip.", content(
         (String = "text/css"),
         (String = "text/javascript"),
@@ -108,7 +108,7 @@ async fn docs_file(file: Result<Path<String>, PathRejection>) -> Result<Response
     get,
     path = "/errors/{code}",
     tag = "contract",
-    params(("code" = String, Path, description = "The code.")),
+    params(("code" = String, Path, description = "The code.", example = "not_found")),
     responses((status = 200, description = "The row of the code in `docs/errors.md`.", body = String, content_type = "text/markdown; charset=utf-8")),
 )]
 async fn error(code: Result<Path<String>, PathRejection>) -> Result<Response, Error> {

@@ -19,7 +19,7 @@ fn or_null(kind: Type) -> SchemaType {
 }
 
 const INSTANT: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
-const INSTANT_TEXT: &str = "UTC, to the microsecond.";
+const INSTANT_TEXT: &str = "UTC, to the microsecond, e.g. `2026-11-22T10:00:00.123456Z`.";
 
 /// A point in time as TSMS writes it.
 pub(in crate::ingress) fn instant() -> RefOr<Schema> {

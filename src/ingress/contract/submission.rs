@@ -9,6 +9,8 @@ use crate::domain::payload;
 /// A text that can be shown: no control characters, line separators or marks of direction.
 const SHOWABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
 
+const EXAMPLE: &str = include_str!("example.json");
+
 /// The components, by name.
 pub(super) fn schemas() -> Map<String, Value> {
     let schemas = [
@@ -66,7 +68,13 @@ fn submission() -> Value {
             },
         },
         "oneOf": [{ "required": ["transaction"] }, { "required": ["transactions"] }],
+        "examples": [example()],
     })
+}
+
+/// A submission that is signed as it should be.
+fn example() -> Value {
+    serde_json::from_str(EXAMPLE).unwrap_or_default()
 }
 
 fn sale() -> Value {
@@ -233,4 +241,32 @@ fn till_id() -> Value {
             { "type": "string", "pattern": "^[1-9][0-9]{0,17}$" },
         ],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        checksum::Version,
+        json::{Duplicates, Limits},
+        payload::Bounds,
+    };
+
+    #[test]
+    fn the_example_is_accepted() {
+        let json = Limits {
+            depth: 16,
+            nodes: 500,
+            duplicates: Duplicates::Refuse,
+        };
+        let bounds = Bounds {
+            json,
+            batch: 500,
+            max_errors: 50,
+        };
+        let read = payload::read(EXAMPLE.as_bytes(), &bounds).unwrap();
+        assert_eq!((read.version, read.sales.len()), (Version::V21, 1));
+        // As the document shows it, members sorted, it is the same.
+        assert_eq!(payload::read(example().to_string().as_bytes(), &bounds), Ok(read));
+    }
 }
