@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Sets of jobs and rows are many short-lived allocations of every size on every core.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cli::main()

@@ -60,7 +60,7 @@ async fn what_is_no_job_is_parked_and_its_neighbours_go_on() {
     fixture.queue.push(STAGE, jobs([1])).await.unwrap();
     let ready = "test:{processing}:ready";
     let strange: [&[&str]; 3] = [
-        &["v", "2", "k", "77", "what", "a newer job"],
+        &["h", "9 77 of a newer form", "what", "a newer job"],
         &["nonsense", "\u{0}\u{1}"],
         &[
             "v",
@@ -103,8 +103,8 @@ async fn what_is_no_job_is_parked_and_its_neighbours_go_on() {
         [
             "a delayed job cannot be read",
             "the entry has no wire version",
-            "the field \"k\" is not a number",
-            "wire version \"2\" is not known",
+            "the key of the entry is not a number: \"not\"",
+            "wire version \"9\" is not known",
         ]
     );
     let newer = parked

@@ -1,5 +1,8 @@
-//! How a job is written in a stream entry: version, key, tenant, attempt, enqueued, request id, body.
-//! A delayed job is the same values in the same order, each with its length before it.
+//! How a job is written in a stream entry: `h`, a line of version, key, tenant, attempt, enqueued and
+//! request id, and `b`, the body. Few values, since what Redis and its client spend on a job grows with
+//! their number. A delayed job is the same two values, each with its length before it.
+//!
+//! Version 1 had a field each; it is still read, so that a new worker loses nothing beside an old one.
 
 use std::str::FromStr;
 
@@ -13,27 +16,30 @@ use crate::{
 
 /// The version of the form below. A reader parks what it does not know, so that an old worker beside
 /// a new one loses nothing.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+/// The version with a field for each value.
+const SPREAD: &str = "1";
+/// The fields of version 1, in the order of the line.
+const SPREAD_FIELDS: [&str; 6] = ["v", "k", "t", "a", "e", "r"];
 
-/// The values of a job by field name, in the order of the wire.
-fn fields(job: &Job) -> [(&'static str, Vec<u8>); 6] {
-    [
-        ("v", VERSION.into()),
-        ("k", job.key.to_string().into()),
-        ("t", job.tenant_id.to_string().into()),
-        ("a", job.attempt.to_string().into()),
-        ("e", job.enqueued_at.as_micros().to_string().into()),
-        ("r", job.request_id.clone().into()),
-    ]
+/// The line of a job.
+fn line(job: &Job) -> String {
+    let Job {
+        key,
+        tenant_id,
+        attempt,
+        enqueued_at,
+        request_id,
+        body: _,
+    } = job;
+    let enqueued_at = enqueued_at.as_micros();
+    format!("{VERSION} {key} {tenant_id} {attempt} {enqueued_at} {request_id}")
 }
 
 /// The command that puts a job at the end of `stream`.
 pub(super) fn add(stream: &str, job: &Job) -> Cmd {
     let mut add = ::redis::cmd("XADD");
-    add.arg(stream).arg("*");
-    for (name, value) in fields(job) {
-        add.arg(name).arg(value);
-    }
+    add.arg(stream).arg("*").arg("h").arg(line(job));
     add.arg("b").arg(job.body.as_ref());
     add
 }
@@ -41,17 +47,12 @@ pub(super) fn add(stream: &str, job: &Job) -> Cmd {
 /// A job as a member of the sorted set. `unique` keeps two equal jobs two members.
 pub(super) fn pack(job: &Job, unique: &str) -> Vec<u8> {
     let mut packed = Vec::with_capacity(job.body.len() + 128);
-    let mut part = |value: &[u8]| {
+    for value in [unique.as_bytes(), line(job).as_bytes(), &job.body] {
         // A body is bounded far below 4 GiB; a longer one is cut off by Redis before it gets here.
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         packed.extend_from_slice(&length.to_be_bytes());
         packed.extend_from_slice(value);
-    };
-    part(unique.as_bytes());
-    for (_, value) in fields(job) {
-        part(&value);
     }
-    part(&job.body);
     packed
 }
 
@@ -69,50 +70,67 @@ impl Raw {
         Some(Self { id, fields })
     }
 
+    /// The line of the job, whichever way it was written.
+    fn line(&self) -> Option<String> {
+        if let Some(line) = self.field("h") {
+            return Some(String::from_utf8_lossy(line).into_owned());
+        }
+        let version = self.field("v")?;
+        if version != SPREAD.as_bytes() {
+            return Some(String::from_utf8_lossy(version).into_owned());
+        }
+        let values = SPREAD_FIELDS.map(|name| self.field(name).map(String::from_utf8_lossy));
+        let values: Vec<&str> = values
+            .iter()
+            .map(|value| value.as_deref().unwrap_or(""))
+            .collect();
+        Some(values.join(" "))
+    }
+
     /// The job, or why it is none.
     pub(super) fn job(self) -> Result<Job, String> {
-        match self.field("v") {
-            Some(version) if version == VERSION.as_bytes() => {}
-            Some(other) => {
-                let other = String::from_utf8_lossy(other);
-                return Err(format!("wire version {other:?} is not known"));
-            }
-            None => return Err("the entry has no wire version".to_owned()),
+        let line = self.line().ok_or("the entry has no wire version")?;
+        let mut words = line.splitn(6, ' ');
+        let version = words.next().unwrap_or_default();
+        if version != VERSION && version != SPREAD {
+            return Err(format!("wire version {version:?} is not known"));
         }
-        let read = |name| {
-            self.field(name)
-                .ok_or_else(|| format!("the entry has no field {name:?}"))
+        let mut number = |what| {
+            let word = words.next().unwrap_or_default();
+            word.parse()
+                .map_err(|_| format!("the {what} of the entry is not a number: {word:?}"))
         };
-        let job = Job {
-            key: parse(read("k")?).ok_or("the field \"k\" is not a number")?,
-            tenant_id: parse(read("t")?).ok_or("the field \"t\" is not a number")?,
-            attempt: parse(read("a")?).ok_or("the field \"a\" is not a number")?,
-            enqueued_at: parse(read("e")?)
-                .map(Timestamp::from_micros)
-                .ok_or("the field \"e\" is not a number")?,
-            request_id: String::from_utf8(read("r")?.to_vec())
-                .map_err(|_| "the field \"r\" is not text".to_owned())?,
-            body: Bytes::new(),
-        };
-        read("b")?;
-        let body = self.take("b");
-        Ok(Job { body, ..job })
+        let (key, tenant_id) = (number("key")?, number("tenant")?);
+        let attempt = number("attempt")?;
+        let attempt = u32::try_from(attempt).map_err(|_| format!("attempt {attempt} of the entry"))?;
+        let enqueued_at = Timestamp::from_micros(number("time")?);
+        let request_id = words.next().ok_or("the entry has no request id")?.to_owned();
+        if self.field("b").is_none() {
+            return Err("the entry has no body".to_owned());
+        }
+        Ok(Job {
+            key,
+            tenant_id,
+            attempt,
+            enqueued_at,
+            request_id,
+            body: self.take("b"),
+        })
     }
 
     /// The job as far as it can be read, and why it was parked.
     pub(super) fn parked(self) -> (Job, String) {
-        let text = |name| {
-            let value = self.field(name).unwrap_or_default();
-            String::from_utf8_lossy(value).into_owned()
-        };
-        let reason = text("why");
+        let reason = String::from_utf8_lossy(self.field("why").unwrap_or_default()).into_owned();
         let at = i64::try_from(self.id.0).unwrap_or(i64::MAX).saturating_mul(1000);
+        let line = self.line().unwrap_or_default();
+        let mut words = line.splitn(6, ' ').skip(1);
+        let mut word = || words.next().unwrap_or_default();
         let job = Job {
-            key: self.field("k").and_then(parse).unwrap_or_default(),
-            tenant_id: self.field("t").and_then(parse).unwrap_or_default(),
-            attempt: self.field("a").and_then(parse).unwrap_or_default(),
-            enqueued_at: Timestamp::from_micros(self.field("e").and_then(parse).unwrap_or(at)),
-            request_id: text("r"),
+            key: word().parse().unwrap_or_default(),
+            tenant_id: word().parse().unwrap_or_default(),
+            attempt: word().parse().unwrap_or_default(),
+            enqueued_at: Timestamp::from_micros(word().parse().unwrap_or(at)),
+            request_id: word().to_owned(),
             body: Bytes::new(),
         };
         let body = self.take("b");
@@ -223,48 +241,74 @@ mod tests {
         }
     }
 
-    fn raw(job: &Job) -> Raw {
-        let mut values = Vec::new();
-        for (name, value) in fields(job) {
-            values.extend([Value::BulkString(name.into()), Value::BulkString(value)]);
-        }
-        values.extend([
-            Value::BulkString("b".into()),
-            Value::BulkString(job.body.to_vec()),
-        ]);
+    fn entry_of(values: &[(&str, &[u8])]) -> Raw {
+        let values = values
+            .iter()
+            .flat_map(|(name, value)| [name.as_bytes(), value])
+            .map(|bytes| Value::BulkString(bytes.to_vec()));
         let id = Value::BulkString(b"1763800000123-4".to_vec());
-        Raw::new(id, Value::Array(values)).unwrap()
+        Raw::new(id, Value::Array(values.collect())).unwrap()
+    }
+
+    fn written(job: &Job) -> Raw {
+        entry_of(&[("h", line(job).as_bytes()), ("b", &job.body)])
     }
 
     #[test]
     fn a_job_reads_back_as_it_was_written() {
-        assert_eq!(raw(&job()).job().unwrap(), job());
-        assert_eq!(raw(&job()).id, EntryId(1_763_800_000_123, 4));
+        for request_id in ["req-1", "", "with spaces  in it "] {
+            let job = Job {
+                request_id: request_id.to_owned(),
+                ..job()
+            };
+            assert_eq!(written(&job).job().unwrap(), job);
+            assert_eq!(written(&job).id, EntryId(1_763_800_000_123, 4));
+        }
+    }
+
+    #[test]
+    fn a_job_of_the_version_before_is_read() {
+        let spread: [(&str, &[u8]); 7] = [
+            ("v", b"1"),
+            ("k", b"-7"),
+            ("t", b"3"),
+            ("a", b"2"),
+            ("e", b"1763800000123456"),
+            ("r", b"req-1"),
+            ("b", b"\x00\xff body"),
+        ];
+        assert_eq!(entry_of(&spread).job().unwrap(), job());
     }
 
     #[test]
     fn what_is_no_job_says_why() {
-        let mut newer = raw(&job());
-        newer.fields[1] = Value::BulkString(b"2".to_vec());
-        assert_eq!(newer.job().unwrap_err(), "wire version \"2\" is not known");
-
-        let mut broken = raw(&job());
-        broken.fields[3] = Value::BulkString(b"seven".to_vec());
-        assert_eq!(broken.job().unwrap_err(), "the field \"k\" is not a number");
-
-        let mut short = raw(&job());
-        short.fields.truncate(12);
-        assert_eq!(short.job().unwrap_err(), "the entry has no field \"b\"");
+        for (line, reason) in [
+            ("3 anything", "wire version \"3\" is not known"),
+            ("", "wire version \"\" is not known"),
+            (
+                "2 seven 1 1 1 ",
+                "the key of the entry is not a number: \"seven\"",
+            ),
+            ("2 7 1 -1 1 ", "attempt -1 of the entry"),
+            ("2 7 1 1", "the time of the entry is not a number: \"\""),
+            ("2 7 1 1 1", "the entry has no request id"),
+        ] {
+            let broken = entry_of(&[("h", line.as_bytes()), ("b", b"")]);
+            assert_eq!(broken.job().unwrap_err(), reason, "{line}");
+        }
+        let short = entry_of(&[("h", line(&job()).as_bytes())]);
+        assert_eq!(short.job().unwrap_err(), "the entry has no body");
+        let foreign = entry_of(&[("x", b"1")]);
+        assert_eq!(foreign.job().unwrap_err(), "the entry has no wire version");
+        let newer = entry_of(&[("v", b"9")]);
+        assert_eq!(newer.job().unwrap_err(), "wire version \"9\" is not known");
     }
 
     #[test]
     fn a_parked_entry_shows_what_can_be_read() {
-        let mut broken = raw(&job());
-        broken.fields[3] = Value::BulkString(b"seven".to_vec());
-        broken.fields.extend([
-            Value::BulkString("why".into()),
-            Value::BulkString("because".into()),
-        ]);
+        let line = line(&job()).replace("-7", "seven");
+        let body = job().body;
+        let broken = entry_of(&[("h", line.as_bytes()), ("b", &body), ("why", b"because")]);
         let (shown, reason) = broken.parked();
         assert_eq!((shown, reason.as_str()), (Job { key: 0, ..job() }, "because"));
     }

@@ -8,7 +8,7 @@ for i = 2, #ARGV, 2 do
     local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
     if entry then
       local add = { 'XADD', KEYS[2], '*' }
-      -- More would not fit into one call; a job has 14.
+      -- More would not fit into one call; a job has 4.
       for j = 1, math.min(#entry[2], 2000) do
         add[#add + 1] = entry[2][j]
       end

@@ -17,15 +17,15 @@ for i = 2, #ARGV, 2 do
       for j = 1, #entry[2], 2 do
         field[entry[2][j]] = entry[2][j + 1]
       end
-      field.a = string.format('%d', tonumber(field.a) + 1)
-      -- The id first: members must differ even when the jobs do not.
-      local packed = { struct.pack('>I4', #id) .. id }
-      for _, name in ipairs({ 'v', 'k', 't', 'a', 'e', 'r', 'b' }) do
-        local value = field[name] or ''
-        packed[#packed + 1] = struct.pack('>I4', #value) .. value
-      end
+      -- An entry of version 1 has a field for each value of the line.
+      local line = field.h or ('2 %s %s %s %s %s'):format(field.k, field.t, field.a, field.e, field.r)
+      local before, attempt, after = line:match('^(%S+ %S+ %S+ )(%d+)( .*)$')
+      line = ('%s%d%s'):format(before, tonumber(attempt) + 1, after)
+      local body = field.b or ''
       local due = now + tonumber(ARGV[i + 1])
-      redis.call('ZADD', KEYS[2], due, table.concat(packed))
+      -- The id first: members must differ even when the jobs do not.
+      redis.call('ZADD', KEYS[2], due, struct.pack('>I4', #id) .. id
+        .. struct.pack('>I4', #line) .. line .. struct.pack('>I4', #body) .. body)
       ring = ring or due < earliest
     end
     redis.call('XACK', KEYS[1], ARGV[1], id)
