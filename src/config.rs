@@ -7,14 +7,19 @@ mod checks;
 mod layers;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
 pub use layers::{Layers, Origin, Setting};
+pub use transport::{Admin, ProxyHeader, TlsVersion};
 
-use crate::{domain::rules::RuleSet, stage::Stage};
+use crate::{
+    domain::{network::Networks, rules::RuleSet},
+    stage::Stage,
+};
 
 /// A value that must not be printed.
 #[derive(Clone, Default, Deserialize)]
@@ -70,6 +75,8 @@ pub struct Config {
     pub queue: Queue,
     /// The HTTP ingress.
     pub ingress: Ingress,
+    /// Who may administer.
+    pub admin: Admin,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
     pub ops: Ops,
     /// Pools, by stage name.
@@ -150,10 +157,45 @@ pub struct Queue {
 pub struct Ingress {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Proxies of ours; only what comes from them is believed about where a request came from.
+    pub trusted_proxies: Networks,
+    /// The header in which they tell it.
+    pub proxy_header: ProxyHeader,
     /// Most connections open at the same time; more wait in the listener's backlog.
     pub max_connections: usize,
-    /// How long a connection may take to send the head of its next request, idle time included.
+    /// Most connections of one client address (IPv6: of 64 bits), trusted proxies aside; more are
+    /// closed at once.
+    pub max_connections_per_address: usize,
+    /// How long a connection may be silent before a request.
     pub idle_timeout_ms: Millis,
+    /// How long the ingress goes on after SIGTERM with `/readyz` at 503, before it takes no more.
+    pub drain_notice_ms: Millis,
+    /// How long the head of a request may take from its first byte.
+    pub head_timeout_ms: Millis,
+    /// Longest head of a request, in bytes.
+    pub max_head_bytes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout_ms: Millis,
+    /// Certificate chain in PEM, the server's own first; empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// Private key in PEM (PKCS#8, PKCS#1 or SEC1).
+    pub tls_key: PathBuf,
+    /// Oldest version of TLS that is spoken.
+    pub tls_min_version: TlsVersion,
+    /// How often the two files are looked at for a change.
+    pub tls_reload_ms: Millis,
+    /// Requests under way on one HTTP/2 connection.
+    pub h2_max_streams: u32,
+    /// Requests of an HTTP/2 connection that may be taken back before they are looked at.
+    pub h2_max_pending_resets: usize,
+    /// Requests of an HTTP/2 connection that may break the protocol.
+    pub h2_max_local_resets: usize,
+    /// Bytes of a body that an HTTP/2 client may send ahead.
+    pub h2_stream_window_bytes: u32,
+    /// The same of all bodies of a connection.
+    pub h2_connection_window_bytes: u32,
+    /// Who may read `/metrics`.
+    pub metrics_allow: Networks,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
     /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.

@@ -297,6 +297,7 @@ fn settings(
         ("INGRESS__LISTEN", ingress.to_string()),
         // The silent connections and those of the load at the same time.
         ("INGRESS__MAX_CONNECTIONS", "11000".to_owned()),
+        ("INGRESS__MAX_CONNECTIONS_PER_ADDRESS", "11000".to_owned()),
         ("FORWARDING__ENABLED", "true".to_owned()),
         ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),

@@ -5,7 +5,8 @@ use config::ValueKind;
 use super::{Config, ConfigError, Millis};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 6] = [
+    "ingress.drain_notice_ms",
     "ingress.job_body_bytes",
     "rules.future_tolerance_s",
     "rules.vat_rate_bp",
@@ -15,6 +16,10 @@ const MAY_BE_ZERO: [&str; 5] = [
 
 /// A sale with all its members takes about this many bytes.
 const SMALLEST_BODY: usize = 4096;
+/// A till's request has headers of about 400 bytes, and proxies add theirs.
+const SMALLEST_HEAD: usize = 2048;
+/// The largest window there is in HTTP/2.
+const MOST_WINDOW: u32 = 0x7fff_ffff;
 /// JSON values of a transaction with all its members.
 const VALUES_PER_TRANSACTION: usize = 50;
 /// Levels of the deepest legal payload.
@@ -166,6 +171,29 @@ fn ingress(config: &Config, found: &mut Found) {
             ingress.max_body_bytes
         )
     });
+    found.when(
+        ingress.tls_certificate.as_os_str().is_empty() != ingress.tls_key.as_os_str().is_empty(),
+        || "ingress.tls_certificate and ingress.tls_key belong together: set both or none".to_owned(),
+    );
+    found.longer(
+        ("fleet.drain_ms", config.fleet.drain_ms),
+        ("ingress.drain_notice_ms", ingress.drain_notice_ms),
+        "no time would be left to finish requests",
+    );
+    found.when(ingress.max_head_bytes < SMALLEST_HEAD, || {
+        format!(
+            "ingress.max_head_bytes ({}) must be at least {SMALLEST_HEAD}, or a till's request is refused",
+            ingress.max_head_bytes
+        )
+    });
+    for (key, bytes) in [
+        ("h2_stream_window_bytes", ingress.h2_stream_window_bytes),
+        ("h2_connection_window_bytes", ingress.h2_connection_window_bytes),
+    ] {
+        found.when(bytes > MOST_WINDOW, || {
+            format!("ingress.{key} ({bytes}) must be at most {MOST_WINDOW}, as HTTP/2 has it")
+        });
+    }
     found.when(ingress.body_budget_bytes < ingress.max_body_bytes, || {
         "ingress.body_budget_bytes is below ingress.max_body_bytes: the largest body could never be read"
             .to_owned()

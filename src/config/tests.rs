@@ -220,3 +220,17 @@ fn two_spellings_of_one_key_are_refused() {
     let found = problems(&[("TSMS__LOG__LEVEL", "info"), ("TSMS__Log__Level", "debug")]);
     assert!(found[0].contains("log.level is set twice"), "{found:#?}");
 }
+
+#[test]
+fn a_list_of_networks_is_read_and_a_slip_in_it_named() {
+    let config = load(&[("TSMS__INGRESS__TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8")]).unwrap();
+    assert!(config.ingress.trusted_proxies.hold([10, 1, 2, 3].into()));
+    assert!(load(&[]).unwrap().ingress.trusted_proxies.is_empty());
+    let told = problems(&[("TSMS__INGRESS__TRUSTED_PROXIES", "10.0.0.1/8")]).join("\n");
+    assert!(
+        told.contains("ingress.trusted_proxies") && told.contains("10.0.0.0/8"),
+        "{told}"
+    );
+    let told = problems(&[("TSMS__INGRESS__PROXY_HEADER", "via")]).join("\n");
+    assert!(told.contains("ingress.proxy_header"), "{told}");
+}

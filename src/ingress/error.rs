@@ -40,6 +40,16 @@ pub(super) enum Error {
     BodyLate,
     /// The connection ended before the body did.
     BodyBroken,
+    /// What came is no HTTP request.
+    HeadMalformed,
+    /// The headers are longer, or more, than the limit.
+    HeadTooLarge,
+    /// The address of the request is longer than the limit.
+    UriTooLong,
+    /// The headers did not arrive in time.
+    HeadLate,
+    /// The route may not be used from the client's network.
+    AddressNotAllowed,
     /// No token, or none that is good: the same answer for every reason.
     Unauthenticated,
     /// The token may not do this.
@@ -129,6 +139,11 @@ impl Error {
             Error::UnsupportedEncoding => Code::UnsupportedContentEncoding,
             Error::BodyLate => Code::BodyTimeout,
             Error::BodyBroken => Code::BodyIncomplete,
+            Error::HeadMalformed => Code::MalformedRequest,
+            Error::HeadTooLarge => Code::HeadersTooLarge,
+            Error::UriTooLong => Code::UriTooLong,
+            Error::HeadLate => Code::HeadersTimeout,
+            Error::AddressNotAllowed => Code::AddressNotAllowed,
             Error::Unauthenticated => Code::Unauthenticated,
             Error::AbilityMissing { .. } => Code::AbilityMissing,
             Error::TerminalRequired => Code::TerminalRequired,
@@ -163,6 +178,13 @@ impl Error {
             Error::UnsupportedEncoding => "Send the body without compression.",
             Error::BodyLate => "The body did not arrive in time. Nothing was kept; send it again.",
             Error::BodyBroken => "The body ended early. Nothing was kept; send it again.",
+            Error::HeadMalformed => "What was sent is no HTTP request.",
+            Error::HeadTooLarge => "The headers are too long or too many.",
+            Error::UriTooLong => "The address of the request is too long.",
+            Error::HeadLate => {
+                "The headers did not arrive in time. Nothing was kept; send the request again."
+            }
+            Error::AddressNotAllowed => "This may not be used from the network of the client.",
             Error::Unauthenticated => "Send a valid token as Authorization: Bearer.",
             Error::AbilityMissing { ability } => {
                 return format!("The token does not carry the ability {ability}.");

@@ -1,28 +1,24 @@
 //! The accept loop: connections with a bound on their number, on their silence, and on how long the
 //! last ones may take when the role stops.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod connection;
+mod places;
+mod requests;
+mod watch;
+mod wire;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 
-use super::IngressError;
+use self::{connection::Connection, places::Places};
+use super::{IngressError, client_addr::Proxies, tls::Tls};
+use crate::{config, telemetry::metrics};
 
 /// Pause after an accept that failed for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -30,18 +26,72 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accepts that may fail one after the other (a minute of pauses) before the listener counts as lost.
 const ACCEPT_FAILURES: u32 = 600;
 
-/// Most bytes buffered of one connection, and so the longest head of a request.
-const BUFFER_BYTES: usize = 64 * 1024;
-
 /// Bounds on the connections of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Bounds {
     /// Most connections at the same time.
     pub(super) connections: usize,
-    /// How long a connection may take to send the head of a request.
+    /// Most of them from one client address, the proxies' own aside.
+    pub(super) each: usize,
+    /// How long a TLS handshake may take.
+    pub(super) handshake: Duration,
+    /// How long the head of a request may take, from its first byte.
+    pub(super) head: Duration,
+    /// Longest head of a request, in bytes.
+    pub(super) head_bytes: usize,
+    /// How long a connection may be silent between requests.
     pub(super) idle: Duration,
+    /// How long a request may be under way without a byte moving.
+    pub(super) stall: Duration,
     /// How long requests under way may take once the role stops.
     pub(super) drain: Duration,
+    /// Those of HTTP/2.
+    pub(super) h2: Http2Bounds,
+    /// Who is believed about where a request came from.
+    pub(super) proxies: Arc<Proxies>,
+    /// The certificate; without one connections are not encrypted.
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// Bounds that only HTTP/2 needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Http2Bounds {
+    /// Requests under way on one connection.
+    pub(super) streams: u32,
+    /// Requests that were taken back before they were looked at; one more ends the connection.
+    pub(super) pending_resets: usize,
+    /// Requests that broke the protocol; one more ends the connection.
+    pub(super) local_resets: usize,
+    /// Bytes of a body a client may send ahead.
+    pub(super) stream_window: u32,
+    /// The same of all bodies of a connection.
+    pub(super) connection_window: u32,
+}
+
+impl Bounds {
+    pub(super) fn new(settings: &config::Ingress, drain: Duration, tls: Option<Arc<Tls>>) -> Self {
+        let request = settings.request_timeout_ms.duration();
+        let idle = settings.idle_timeout_ms.duration();
+        Self {
+            connections: settings.max_connections,
+            each: settings.max_connections_per_address,
+            handshake: settings.handshake_timeout_ms.duration(),
+            head: settings.head_timeout_ms.duration(),
+            head_bytes: settings.max_head_bytes,
+            idle,
+            stall: request + idle,
+            drain,
+            h2: Http2Bounds {
+                streams: settings.h2_max_streams,
+                pending_resets: settings.h2_max_pending_resets,
+                local_resets: settings.h2_max_local_resets,
+                stream_window: settings.h2_stream_window_bytes,
+                connection_window: settings.h2_connection_window_bytes,
+            },
+            proxies: Proxies::new(settings).into(),
+            tls,
+        }
+    }
 }
 
 /// Serves until `stop`; then accepts nothing more, lets requests under way finish for `bounds.drain`
@@ -55,14 +105,36 @@ pub(super) async fn serve(
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     let stopping = stop.child_token();
-    let served = accept(&listener, &bounds, &stopping, |stream, place| {
-        let connection = connection(stream, router.clone(), bounds.idle, stopping.clone());
-        let cut_off = cut_off.clone();
-        connections.spawn(async move {
-            let _place = place;
-            cut_off.run_until_cancelled(connection).await;
-        });
-    })
+    let bounds = Arc::new(bounds);
+    let places = Places::new(bounds.each);
+    let served = accept(
+        &listener,
+        bounds.connections,
+        &stopping,
+        |stream, peer, permit| {
+            let peer = peer.ip();
+            // A proxy of ours speaks for many clients.
+            let place = if bounds.proxies.are_ours(peer) {
+                None
+            } else if let Some(place) = places.take(peer) {
+                Some(place)
+            } else {
+                metrics::connection_refused("address_full");
+                return;
+            };
+            let connection = Connection {
+                peer,
+                router: router.clone(),
+                bounds: Arc::clone(&bounds),
+                stop: stopping.clone(),
+            };
+            let cut_off = cut_off.clone();
+            connections.spawn(async move {
+                let _held = (permit, place, metrics::OpenConnection::new());
+                cut_off.run_until_cancelled(connection.serve(stream)).await;
+            });
+        },
+    )
     .await;
     drop(listener);
     stopping.cancel();
@@ -83,13 +155,11 @@ pub(super) async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    bounds: &Bounds,
+    most: usize,
     stop: &CancellationToken,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit),
+    serve: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) -> Result<(), IngressError> {
-    let places = Arc::new(Semaphore::new(
-        bounds.connections.clamp(1, Semaphore::MAX_PERMITS),
-    ));
+    let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
     let mut failures = 0;
     loop {
         let next = async {
@@ -101,9 +171,9 @@ async fn accept(
             Some((Ok(place), accepted)) => (place, accepted),
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 failures = 0;
-                serve(stream, place);
+                serve(stream, peer, place);
             }
             Err(error) => {
                 failures += 1;
@@ -112,53 +182,6 @@ async fn accept(
                     return Err(IngressError(format!("the listener fails: {error}")));
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Serves one connection, HTTP/1.1 or HTTP/2 by its first bytes, until either side ends it.
-async fn connection(stream: TcpStream, router: Router, idle: Duration, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection lost before its first request");
-        return;
-    }
-    let spoken = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&spoken);
-    let service = router.map_request(move |request: http::Request<_>| {
-        heard.store(true, Ordering::Relaxed);
-        request
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let http1 = &mut builder.http1();
-    http1
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .max_buf_size(BUFFER_BYTES);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle);
-    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut serving = std::pin::pin!(serving);
-    // The builder's own time limits start once it knows the version of HTTP; a client that sends
-    // too little for that is shown out here.
-    let mut silence = std::pin::pin!(tokio::time::sleep(idle));
-    let (mut told, mut listened) = (false, false);
-    loop {
-        tokio::select! {
-            ended = serving.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended early");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !told => {
-                told = true;
-                serving.as_mut().graceful_shutdown();
-            }
-            () = silence.as_mut(), if !listened => {
-                listened = true;
-                if !spoken.load(Ordering::Relaxed) {
-                    return;
-                }
             }
         }
     }

@@ -4,8 +4,10 @@
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
 //! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
 
+mod allow;
 mod body;
 mod caller;
+mod client_addr;
 mod commit;
 pub mod contract;
 mod deadline;
@@ -23,12 +25,13 @@ mod retry_after;
 mod sandbox;
 mod status;
 mod submit;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
@@ -138,13 +141,27 @@ pub async fn serve(
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
     let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
-    let drain = config.fleet.drain_ms.duration();
-    let bounds = listen::Bounds {
-        connections: config.ingress.max_connections,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain,
-    };
-    let served = listen::serve(listener, router, bounds, stop).await;
+    let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
+    let drain = drain.duration().saturating_sub(notice.duration());
+    let tls = tls::Tls::open(&config.ingress)?;
+    let bounds = listen::Bounds::new(&config.ingress, drain, tls.clone());
+    let watching = tls.map(|tls| {
+        let every = config.ingress.tls_reload_ms.duration();
+        AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
+    });
+    // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
+    let leave = CancellationToken::new();
+    let notice = notice.duration();
+    let _told = AbortOnDropHandle::new(tokio::spawn({
+        let leave = leave.clone();
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        }
+    }));
+    let served = listen::serve(listener, router, bounds, leave).await;
+    drop(watching);
     pipeline.flush(FLUSH_LIMIT).await;
     served
 }
@@ -176,7 +193,7 @@ fn documented() -> OpenApi {
     let mut routes: OpenApiRouter = OpenApiRouter::default();
     for api in [
         tills().into_openapi(),
-        ops::api().into_openapi(),
+        ops::api(Arc::default()).into_openapi(),
         contract::pages::<()>().into_openapi(),
     ] {
         routes.get_openapi_mut().merge(api);
@@ -186,11 +203,8 @@ fn documented() -> OpenApi {
 
 fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes = tills()
-        .with_state(app)
-        .merge(ops::api().with_state(ops))
-        .merge(contract::pages());
-    frame(routes.into(), limit)
+    let routes: Router = tills().with_state(app).merge(contract::pages()).into();
+    frame(routes.merge(ops::routes(ops)), limit)
 }
 
 /// What is the same around all routes: problem documents for unknown paths and methods, and

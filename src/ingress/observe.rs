@@ -16,14 +16,30 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
-use super::{deadline::Deadline, error::Error, ops, problem, request_id, request_id::RequestId};
+use super::{
+    client_addr::ClientAddr, deadline::Deadline, error::Error, ops, problem, request_id,
+    request_id::RequestId,
+};
 use crate::telemetry::metrics;
 
-const NOSNIFF: (HeaderName, HeaderValue) = (
-    header::X_CONTENT_TYPE_OPTIONS,
-    HeaderValue::from_static("nosniff"),
-);
-const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// On every answer. A page for people brings a policy of its own, which is kept.
+const SAFETY: [(HeaderName, HeaderValue); 6] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
 
 /// The layer. Its state is how long a request may take.
 pub(super) async fn observe(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
@@ -37,6 +53,13 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
         method,
         route,
         request_id = request_id.as_str(),
+        client = request
+            .extensions()
+            .get::<ClientAddr>()
+            .map(|client| tracing::field::display(client.0)),
+        trace_id = request_id
+            .trace()
+            .map(|trace| tracing::field::display(trace.trace_id())),
         terminal = tracing::field::Empty
     );
     request.extensions_mut().insert(request_id.clone());
@@ -59,9 +82,14 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
     response
 }
 
-fn finish(headers: &mut http::HeaderMap, request_id: &RequestId) {
-    for (name, value) in [NOSNIFF, NO_STORE] {
-        headers.insert(name, value);
+/// The headers of every answer.
+pub(super) fn finish(headers: &mut http::HeaderMap, request_id: &RequestId) {
+    for (name, value) in SAFETY {
+        if name == header::CONTENT_SECURITY_POLICY {
+            headers.entry(name).or_insert(value);
+        } else {
+            headers.insert(name, value);
+        }
     }
     if let Some(value) = request_id.header_value() {
         headers.insert(request_id::HEADER, value);
@@ -149,6 +177,11 @@ mod tests {
             assert_eq!(header(&parts, "x-request-id"), "r-7", "{path}");
             assert_eq!(header(&parts, "x-content-type-options"), "nosniff", "{path}");
             assert_eq!(header(&parts, "cache-control"), "no-store", "{path}");
+            let policy = header(&parts, "content-security-policy");
+            assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+            assert_eq!(header(&parts, "x-frame-options"), "DENY", "{path}");
+            assert_eq!(header(&parts, "referrer-policy"), "no-referrer", "{path}");
+            assert!(parts.headers.get("server").is_none(), "{path}");
         }
     }
 

@@ -6,8 +6,9 @@ use std::{
 };
 
 use axum::{
-    Json,
+    Json, Router,
     extract::State,
+    middleware,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -15,10 +16,13 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
-use super::{IngressError, frame, listen};
-use crate::{config::Config, queue::Queue, store::Store, telemetry::metrics};
+use super::{IngressError, allow, frame, listen};
+use crate::{config::Config, domain::network::Networks, queue::Queue, store::Store, telemetry::metrics};
 
 /// The routes of this file.
 pub(super) const PATHS: [&str; 3] = [METRICS, LIVE, READY];
@@ -46,11 +50,10 @@ pub async fn serve(
 ) -> Result<(), IngressError> {
     let ops = Ops::new(&config, store, queue, draining, Needs::RecordAndQueue);
     let limit = config.ingress.request_timeout_ms.duration();
-    let router = frame(api().with_state(ops).into(), limit);
+    let router = frame(routes(ops), limit);
     let bounds = listen::Bounds {
         connections: OPS_CONNECTIONS,
-        idle: config.ingress.idle_timeout_ms.duration(),
-        drain: PING_LIMIT,
+        ..listen::Bounds::new(&config.ingress, PING_LIMIT, None)
     };
     listen::serve(listener, router, bounds, stop).await
 }
@@ -70,6 +73,8 @@ pub(super) struct Ops {
     queue: Queue,
     draining: CancellationToken,
     needs: Needs,
+    /// Who may read the metrics.
+    readers: Arc<Networks>,
     reuse: Duration,
     /// The last result. Held while a new one is made, so that many probers cause one look.
     last: Mutex<Option<(Instant, Health)>>,
@@ -88,6 +93,7 @@ impl Ops {
             queue,
             draining,
             needs,
+            readers: Arc::new(config.ingress.metrics_allow.clone()),
             reuse: config.ops.ready_cache_ms.duration(),
             last: Mutex::new(None),
         })
@@ -152,12 +158,18 @@ fn judge(health: Health, needs: Needs, draining: bool) -> (StatusCode, Readiness
     (status, readiness)
 }
 
-/// The routes of this file.
-pub(super) fn api() -> OpenApiRouter<Arc<Ops>> {
+/// The routes of this file. Who may read the metrics is decided before they are.
+pub(super) fn api(readers: Arc<Networks>) -> OpenApiRouter<Arc<Ops>> {
+    let guarded = middleware::from_fn_with_state(readers, allow::only);
     OpenApiRouter::default()
-        .routes(routes!(metrics_text))
+        .routes(routes!(metrics_text).layer(guarded))
         .routes(routes!(live))
         .routes(routes!(ready))
+}
+
+/// The routes, served.
+pub(super) fn routes(ops: Arc<Ops>) -> Router {
+    api(Arc::clone(&ops.readers)).with_state(ops).into()
 }
 
 /// Metrics.
@@ -170,6 +182,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<Ops>> {
     tag = "operations",
     responses((status = 200, description = "The text format, version 0.0.4.", body = String,
         content_type = "text/plain; version=0.0.4; charset=utf-8")),
+    extensions(("x-problems" = json!(["address_not_allowed"]))),
 )]
 async fn metrics_text() -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

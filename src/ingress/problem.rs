@@ -1,15 +1,17 @@
 //! Problem documents (RFC 9457): how an [`Error`] looks on the wire.
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, header};
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     error::{Error, Row},
+    observe,
     request_id::RequestId,
 };
 
@@ -54,6 +56,29 @@ struct Member {
     code: &'static str,
     /// What is expected, for a person.
     detail: String,
+}
+
+/// The whole answer as bytes of HTTP/1.1, for a client whose request could not even be read.
+pub(super) fn on_the_wire(error: &Error) -> Vec<u8> {
+    let request_id = RequestId::of(&HeaderMap::new());
+    let (mut parts, body) = render(error, &request_id).into_parts();
+    observe::finish(&mut parts.headers, &request_id);
+    // The document is whole already, so nothing is waited for.
+    let body = to_bytes(body, usize::MAX).now_or_never();
+    let body = body.and_then(Result::ok).unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    parts
+        .headers
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let mut wire = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
+    for (name, value) in &parts.headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            wire.extend_from_slice(piece);
+        }
+    }
+    wire.extend_from_slice(b"\r\n");
+    wire.extend_from_slice(&body);
+    wire
 }
 
 /// The whole answer: document, status, and the headers that belong to the error.

@@ -1,4 +1,5 @@
-//! The request id: taken from the client when it is harmless, made here otherwise, echoed always.
+//! The request id: taken from the client when it is harmless, made here otherwise, echoed always; and
+//! the trace the client wants it to be a part of.
 
 use std::{fmt, sync::Arc};
 
@@ -7,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use uuid::Uuid;
 
 use super::error::Error;
+use crate::domain::trace::{self, TraceContext};
 
 /// The header it travels in, both ways.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -16,25 +18,51 @@ const LONGEST: usize = 64;
 
 /// Correlates an answer, the log lines and the jobs of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RequestId(Arc<str>);
+pub(super) struct RequestId {
+    id: Arc<str>,
+    trace: Option<TraceContext>,
+}
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl RequestId {
     /// The client's own id when it is 1 to 64 of `[A-Za-z0-9._-]`, else a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(HEADER).and_then(|value| value.to_str().ok());
-        match sent {
-            Some(text) if sane(text) => Self(text.into()),
-            _ => Self(Uuid::now_v7().to_string().into()),
+        let id = match only(headers, HEADER) {
+            Some(text) if sane(text) => text.into(),
+            _ => Uuid::now_v7().to_string().into(),
+        };
+        let trace = only(headers, TRACEPARENT).and_then(TraceContext::parse);
+        Self {
+            id,
+            trace: trace.map(TraceContext::child),
         }
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.id
+    }
+
+    /// Our step in the client's trace, if it sent one.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// What the record and the jobs carry of it.
+    pub(super) fn carried(&self) -> String {
+        trace::carried(&self.id, self.trace)
     }
 
     pub(super) fn header_value(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0).ok()
+        HeaderValue::from_str(&self.id).ok()
     }
+}
+
+/// The value of a header that came once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let (only, more) = (values.next()?, values.next());
+    only.to_str().ok().filter(|_| more.is_none())
 }
 
 fn sane(text: &str) -> bool {
@@ -46,7 +74,7 @@ fn sane(text: &str) -> bool {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.id)
     }
 }
 
@@ -84,5 +112,26 @@ mod tests {
             );
         }
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_trace_is_continued_and_garbage_forgotten() {
+        let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let with = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, HeaderValue::from_static("r-7"));
+            for line in lines {
+                headers.append(TRACEPARENT, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            }
+            RequestId::of(&headers)
+        };
+        let carried = with(&[sent]).carried();
+        assert_eq!(trace::request_id(&carried), "r-7");
+        let ours = trace::context(&carried).unwrap();
+        assert_eq!(ours.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_ne!(ours.to_string(), sent, "a step of our own");
+        for lines in [&[][..], &[sent, sent], &["00-x"], &["é"], &[""]] {
+            assert_eq!(with(lines).carried(), "r-7", "{lines:?}");
+        }
     }
 }

@@ -153,7 +153,7 @@ fn draft(till: &Till, submission: &Submission, request_id: &RequestId, body: Byt
         submission_timestamp: submission.submission_timestamp,
         payload_checksum: submission.payload_checksum,
         transaction_ids: submission.sales.iter().map(|sale| sale.transaction_id).collect(),
-        request_id: request_id.to_string(),
+        request_id: request_id.carried(),
         body,
     }
 }

@@ -1,6 +1,7 @@
 //! The whole router over a real record (SQLite) and the in-memory queue.
 
 mod till;
+mod twins;
 
 use std::collections::HashSet;
 

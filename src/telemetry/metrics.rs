@@ -58,6 +58,14 @@ table! {
         "Answers of the ingress by route pattern and status.";
     HTTP_SECONDS = SECONDS, "tsms_http_request_seconds", ["route"],
         "From the last header of a request to its answer.";
+    CONNECTIONS = Kind::Gauge, "tsms_http_connections", [],
+        "Connections open to the HTTP listener.";
+    CONNECTIONS_REFUSED = Kind::Counter, "tsms_http_connections_refused_total", ["reason"],
+        "Connections ended by the listener: address_full, tls_handshake, head_late, malformed, stalled.";
+    TLS_EXPIRY = Kind::Gauge, "tsms_tls_certificate_expiry_timestamp_seconds", [],
+        "When the certificate in use expires, in seconds since 1970; 0 without TLS.";
+    TLS_LOADS = Kind::Counter, "tsms_tls_certificate_loads_total", ["outcome"],
+        "Times the certificate files were read anew: ok, or failed (the one before stays in use).";
     COMMIT_ROWS = SIZES, "tsms_commit_rows", [],
         "Submissions in one commit of the ingress.";
     COMMIT_SECONDS = SECONDS, "tsms_commit_seconds", [],
@@ -217,6 +225,42 @@ pub fn request(route: &str, method: &str, status: u16, took: Duration) {
     seconds(&HTTP_SECONDS, [route], took);
 }
 
+/// A connection to the HTTP listener, counted while it is open.
+#[derive(Debug)]
+pub struct OpenConnection(());
+
+impl OpenConnection {
+    /// It opens.
+    #[must_use]
+    pub fn new() -> Self {
+        metrics::gauge!(CONNECTIONS.name).increment(1.0);
+        Self(())
+    }
+}
+
+impl Default for OpenConnection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        metrics::gauge!(CONNECTIONS.name).decrement(1.0);
+    }
+}
+
+/// The listener ended a connection; `reason` is a fixed word.
+pub fn connection_refused(reason: &'static str) {
+    count(&CONNECTIONS_REFUSED, [reason.into()], 1);
+}
+
+/// The certificate files were read; when the certificate in use expires, in seconds since 1970.
+pub fn tls_loaded(ok: bool, expires: u64) {
+    count(&TLS_LOADS, [if ok { "ok" } else { "failed" }.into()], 1);
+    gauge(&TLS_EXPIRY, [], expires);
+}
+
 /// Submissions in one commit of the ingress, and how long it took.
 pub fn commit(rows: usize, took: Duration) {
     size(&COMMIT_ROWS, [], rows);
@@ -313,73 +357,4 @@ pub fn gauge_error(source: &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_the_convention() {
-        for metric in TABLE {
-            assert!(metric.name.starts_with("tsms_"), "{}", metric.name);
-            assert_eq!(
-                metric.name.ends_with("_total"),
-                matches!(metric.kind, Kind::Counter),
-                "{}",
-                metric.name
-            );
-            assert!(metric.help.ends_with('.'), "{}", metric.name);
-            if let Kind::Histogram(buckets) = metric.kind {
-                assert!(!buckets.is_empty() && buckets.is_sorted(), "{}", metric.name);
-            }
-        }
-        let mut names: Vec<_> = TABLE.iter().map(|metric| metric.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), TABLE.len(), "a name is declared twice");
-    }
-
-    /// One test, because the recorder belongs to the process.
-    #[test]
-    fn what_is_recorded_is_rendered() {
-        install();
-        install();
-        let shows = |line: &str| {
-            let text = render();
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line} is not in\n{text}"
-            );
-        };
-        shows("tsms_dead_letters 0");
-        shows("tsms_enqueue_left_to_sweeper_total 0");
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 0"#);
-
-        let depth = Depth {
-            ready: 7,
-            oldest: Some(Timestamp::now().minus(Duration::from_secs(60))),
-            ..Depth::default()
-        };
-        queue_depth(Stage::Audit, &depth);
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 7"#);
-        assert!(!render().contains(r#"tsms_queue_oldest_age_seconds{queue="audit"} 0"#));
-        queue_depth(Stage::Audit, &Depth::default());
-        shows(r#"tsms_queue_jobs{queue="audit",class="low",state="ready"} 0"#);
-        shows(r#"tsms_queue_oldest_age_seconds{queue="audit"} 0"#);
-
-        let before = jobs_so_far(Stage::Notification, "rejected");
-        let refused = Verdict::Reject { code: "no_callback" };
-        set_worked(
-            Stage::Notification,
-            &[Verdict::Done, refused.clone(), refused],
-            Duration::from_millis(3),
-        );
-        assert_eq!(jobs_so_far(Stage::Notification, "rejected"), before + 2);
-        assert!(render().contains(r#"tsms_stage_set_seconds_bucket{stage="notification",le="0.005"}"#));
-
-        request("/api/v1/x", "POST", 202, Duration::from_millis(1));
-        shows(r#"tsms_http_requests_total{route="/api/v1/x",method="POST",code="202"} 1"#);
-        statements(&[("submissions.insert", 5)]);
-        statements(&[("submissions.insert", 5)]);
-        shows(r#"tsms_store_statements_total{statement="submissions.insert"} 5"#);
-        assert!(render().contains("process_open_fds"));
-    }
-}
+mod tests;

@@ -31,6 +31,7 @@ use answer::Ruling;
 use batches::{Batch, Parcel};
 use ends::{End, Ended};
 use futures::{StreamExt, stream};
+use webapp::Origin;
 
 pub use webapp::WebApp;
 
@@ -43,6 +44,7 @@ use crate::{
         forward::{Envelope, Item},
         sale::Transaction,
         time::Timestamp,
+        trace::{self, TraceContext},
         work::AuditEvent,
     },
     outcome::{Outcome, Verdict},
@@ -299,8 +301,11 @@ impl Sender<'_> {
         let requests = self.requests_of(&items);
         let envelope = Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now());
         let started = Instant::now();
-        let first = requests.first().copied().unwrap_or_default();
-        let ruling = self.ctx.webapp.post(permit, &envelope, first).await;
+        let origin = Origin {
+            request_id: requests.first().copied().unwrap_or_default(),
+            trace: self.trace_of(&items),
+        };
+        let ruling = self.ctx.webapp.post(permit, &envelope, origin).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
         tracing::info!(
             batch_id = envelope.batch_id,
@@ -309,6 +314,7 @@ impl Sender<'_> {
             outcome = ruling.outcome(),
             took_ms = started.elapsed().as_millis(),
             request_ids = requests.join(","),
+            trace_id = origin.trace.map(TraceContext::trace_id),
             "batch sent"
         );
         Attempt::Judged {
@@ -323,9 +329,18 @@ impl Sender<'_> {
         items
             .iter()
             .filter_map(|item| self.jobs.get(&item.id()))
-            .map(|job| job.request_id.as_str())
+            .map(|job| trace::request_id(&job.request_id))
             .filter(|request| !request.is_empty() && seen.insert(*request))
             .collect()
+    }
+
+    /// Our step in the trace of the first sale that is a part of one.
+    fn trace_of(&self, items: &[&Item]) -> Option<TraceContext> {
+        items
+            .iter()
+            .filter_map(|item| self.jobs.get(&item.id()))
+            .find_map(|job| trace::context(&job.request_id))
+            .map(TraceContext::child)
     }
 }
 

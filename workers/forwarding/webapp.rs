@@ -14,11 +14,22 @@ use super::{
 };
 use crate::{
     config::{self, Secret},
-    domain::forward::Envelope,
+    domain::{forward::Envelope, trace::TraceContext},
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Where a batch comes from, as far as its headers tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// The first request that the batch carries, or nothing.
+    pub(super) request_id: &'a str,
+    /// The trace it goes on with.
+    pub(super) trace: Option<TraceContext>,
+}
 
 /// The client and the breaker towards the web application; cheap to clone.
 #[derive(Clone)]
@@ -53,9 +64,9 @@ impl WebApp {
         })
     }
 
-    /// Posts a batch and judges the answer. `request_id` is the first request the batch carries.
-    pub(super) async fn post(&self, permit: Permit<'_>, envelope: &Envelope, request_id: &str) -> Ruling {
-        let ruling = match self.reply(envelope, request_id).await {
+    /// Posts a batch and judges the answer.
+    pub(super) async fn post(&self, permit: Permit<'_>, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
+        let ruling = match self.reply(envelope, origin).await {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
@@ -71,7 +82,7 @@ impl WebApp {
         ruling
     }
 
-    async fn reply(&self, envelope: &Envelope, request_id: &str) -> Result<Reply, &'static str> {
+    async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
         let endpoint = self.endpoint.clone().ok_or("no_endpoint")?;
         let mut call = self
             .client
@@ -82,8 +93,11 @@ impl WebApp {
         if !self.token.reveal().is_empty() {
             call = call.bearer_auth(self.token.reveal());
         }
-        if !request_id.is_empty() {
-            call = call.header(REQUEST_ID, request_id);
+        if !origin.request_id.is_empty() {
+            call = call.header(REQUEST_ID, origin.request_id);
+        }
+        if let Some(trace) = origin.trace {
+            call = call.header(TRACEPARENT, trace.to_string());
         }
         let failed = |error: reqwest::Error| {
             let code = outbound::failure(&error);

@@ -12,14 +12,22 @@ use crate::ingress::error::{Again, Code};
 /// Where a handler lists its own codes; not part of the document.
 const OWN: &str = "x-problems";
 
-/// Of every operation.
-const ALWAYS: [Code; 1] = [Code::Internal];
+/// Of every operation: before it is known which one is asked for, and after.
+const ALWAYS: [Code; 5] = [
+    Code::MalformedRequest,
+    Code::HeadersTimeout,
+    Code::UriTooLong,
+    Code::HeadersTooLarge,
+    Code::Internal,
+];
 /// Of one that asks for a token.
 const WITH_TOKEN: [Code; 3] = [Code::Unauthenticated, Code::StoreUnavailable, Code::AnswerLate];
 /// Of one that asks for an ability.
 const WITH_ABILITY: [Code; 1] = [Code::AbilityMissing];
 /// Of one whose ability is a terminal's.
 const WITH_TERMINAL: [Code; 2] = [Code::TerminalRequired, Code::TerminalInactive];
+/// Of one whose ability is an administrator's.
+const WITH_ADMIN: [Code; 1] = [Code::AddressNotAllowed];
 /// Of one with an id in its path.
 const WITH_ID: [Code; 1] = [Code::NotFound];
 /// Of one that takes JSON.
@@ -77,6 +85,8 @@ fn codes(operation: &Map<String, Value>) -> Vec<Code> {
         }
         if abilities.iter().any(of_terminal) {
             codes.extend(WITH_TERMINAL);
+        } else if !abilities.is_empty() {
+            codes.extend(WITH_ADMIN);
         }
     }
     if has_id {

@@ -87,6 +87,9 @@ codes! {
     BodyIncomplete BAD_REQUEST "body_incomplete" "Body incomplete" Same
         "The connection ended before the body did, or its framing is broken. Nothing was kept."
         "Send it again."
+    MalformedRequest BAD_REQUEST "malformed_request" "Malformed request" Never
+        "What was sent is no HTTP request."
+        "A defect of the till or of something between."
     Unauthenticated UNAUTHORIZED "unauthenticated" "Unauthenticated" AfterCare
         "The token is missing, garbled, unknown, expired or revoked: one answer for every reason."
         "Keep the sale; get a new token, then send it again."
@@ -99,6 +102,9 @@ codes! {
     TerminalInactive FORBIDDEN "terminal_inactive" "Terminal inactive" AfterCare
         "The terminal or its tenant is switched off, revoked or expired."
         "Keep the sale; ask the operator."
+    AddressNotAllowed FORBIDDEN "address_not_allowed" "Address not allowed" AfterCare
+        "This may not be used from the network of the client (metrics, administration)."
+        "Ask the operator."
     TerminalMismatch FORBIDDEN "terminal_mismatch" "Not this token's terminal" Never
         "`terminal_id` is not the terminal of the token."
         "Correct the settings of the till."
@@ -117,6 +123,9 @@ codes! {
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "Body too slow" Same
         "The body did not arrive in time. Nothing was kept."
         "Send it again; look at the line if it happens often."
+    HeadersTimeout REQUEST_TIMEOUT "headers_timeout" "Headers too slow" Same
+        "The headers did not arrive in time. Nothing was kept."
+        "Send it again; look at the line if it happens often."
     SubmissionConflict CONFLICT "submission_conflict" "Submission conflict" Never
         "The `submission_uuid` was accepted before with other content, which stands."
         "A defect of the till: a retry sends the same bytes; new content needs a new uuid."
@@ -126,6 +135,9 @@ codes! {
     TooManyTransactions PAYLOAD_TOO_LARGE "too_many_transactions" "Too many transactions" Never
         "More transactions than one submission may hold; `detail` names the limit."
         "Split the batch."
+    UriTooLong URI_TOO_LONG "uri_too_long" "Address too long" Never
+        "The address of the request is too long."
+        "A defect of the till."
     UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "Unsupported media type" Never
         "`Content-Type` is not `application/json`."
         "A defect of the till."
@@ -138,6 +150,9 @@ codes! {
     ChecksumMismatch UNPROCESSABLE_ENTITY "checksum_mismatch" "Checksum mismatch" Never
         "A `payload_checksum` does not fit the content it came with; `errors` names the level, never the right value."
         "A defect of the till: compare with `POST /api/v1/checksum/sandbox` or `tsms checksum verify`."
+    HeadersTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large" "Headers too large" Never
+        "The headers are too long or too many. On HTTP/2 the answer has no document."
+        "A defect of the till or of something between."
     Internal INTERNAL_SERVER_ERROR "internal" "Internal error" Same
         "A defect of TSMS; its log has the rest under the `request_id`."
         "Send it again later; report the request id."

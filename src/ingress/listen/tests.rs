@@ -1,6 +1,9 @@
 //! Real connections on loopback. Every wait is for an event.
 
-use std::{net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{
     extract::State,
@@ -13,8 +16,11 @@ use tokio::{
     task::JoinHandle,
 };
 
+mod deadlines;
+mod encrypted;
+
 use super::*;
-use crate::ingress::{error::Error, fixture, frame, linger};
+use crate::ingress::{client_addr::ClientAddr, error::Error, fixture, frame, linger};
 
 struct Server {
     address: SocketAddr,
@@ -22,11 +28,9 @@ struct Server {
     serving: JoinHandle<Result<(), IngressError>>,
 }
 
-const AMPLE: Bounds = Bounds {
-    connections: 100,
-    idle: fixture::PATIENCE,
-    drain: fixture::PATIENCE,
-};
+fn ample() -> Bounds {
+    Bounds::new(&fixture::settings(), fixture::PATIENCE, None)
+}
 
 async fn server(routes: Router, bounds: Bounds) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -69,7 +73,8 @@ const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
 async fn a_silent_or_dawdling_connection_is_closed() {
     let bounds = Bounds {
         idle: Duration::from_millis(100),
-        ..AMPLE
+        head: Duration::from_millis(100),
+        ..ample()
     };
     let server = server(Router::new().route("/", get(async || "hello")), bounds).await;
     // Nothing at all; the first letter of POST and of HTTP/2's preface; half a head.
@@ -94,7 +99,7 @@ async fn a_request_under_way_is_finished_when_the_role_stops() {
         leave.notified().await;
         "finished"
     };
-    let server = server(Router::new().route("/", get(slow)).with_state(signals), AMPLE).await;
+    let server = server(Router::new().route("/", get(slow)).with_state(signals), ample()).await;
     let (busy, idle) = (server.say(GET).await, server.say("").await);
     fixture::soon(entered.notified()).await;
     server.stop.cancel();
@@ -118,7 +123,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_stop() {
     };
     let bounds = Bounds {
         drain: Duration::from_millis(50),
-        ..AMPLE
+        ..ample()
     };
     let server = server(
         Router::new()
@@ -151,7 +156,7 @@ async fn more_connections_than_allowed_wait_their_turn() {
     };
     let bounds = Bounds {
         connections: 2,
-        ..AMPLE
+        ..ample()
     };
     let server = server(
         Router::new()
@@ -172,7 +177,7 @@ async fn more_connections_than_allowed_wait_their_turn() {
 async fn a_client_refused_in_the_middle_of_its_body_still_reads_why() {
     let refuse = async || Error::BodyTooLarge { limit: 1 };
     let route = post(refuse).layer(middleware::from_fn(linger::linger));
-    let server = server(Router::new().route("/", route), AMPLE).await;
+    let server = server(Router::new().route("/", route), ample()).await;
     // More than the buffers of both sockets hold, so that the client is still writing when refused.
     let length = 7 * 1024 * 1024;
     let mut client = server
@@ -185,4 +190,22 @@ async fn a_client_refused_in_the_middle_of_its_body_still_reads_why() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains(r#""code":"body_too_large""#), "{answer}");
     server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_handler_sees_the_peer_or_whom_a_trusted_proxy_vouches_for() {
+    let who = async |client: ClientAddr| client.0.to_string();
+    let asked = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: 198.51.100.7\r\n\r\n";
+    for (trusted, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
+        let mut settings = fixture::settings();
+        settings.trusted_proxies = trusted.parse().unwrap();
+        let bounds = Bounds {
+            proxies: Proxies::new(&settings).into(),
+            ..ample()
+        };
+        let server = server(Router::new().route("/", get(who)), bounds).await;
+        let answer = all(server.say(asked).await).await.unwrap();
+        assert!(answer.ends_with(client), "{trusted:?}: {answer}");
+        server.stopped().await;
+    }
 }

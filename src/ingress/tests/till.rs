@@ -1,6 +1,6 @@
 //! A small mall: two tills with tokens, and whatever else a test of the router needs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ use crate::{
         time::Timestamp,
         token::{Kind, mint},
     },
-    ingress::{App, commit, fixture, ops, router},
+    ingress::{App, client_addr::ClientAddr, commit, fixture, ops, router},
     queue::{self, Queue},
     stage::Stage,
     store::{self, NewTerminal, Store},
@@ -117,7 +117,10 @@ impl Mall {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request
+            .extensions_mut()
+            .insert(ClientAddr(Ipv4Addr::LOCALHOST.into()));
         let response = fixture::soon(self.router.clone().oneshot(request)).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
