@@ -260,7 +260,7 @@ fn no_route_is_added_without_its_document() {
     let mut broken = Vec::new();
     for file in files(&["src/ingress"])
         .iter()
-        .filter(|file| !file.path.ends_with("tests.rs"))
+        .filter(|file| !file.path.contains("tests"))
     {
         let code = file.code().take_while(|line| !line.contains("#[cfg(test)]"));
         let bare = |line: &&str| {
