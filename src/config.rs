@@ -4,7 +4,9 @@
 //! refused, and so are pairs that contradict each other.
 
 mod checks;
+mod heartbeat;
 mod layers;
+mod notification;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -13,7 +15,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::Deserialize;
 
+pub use heartbeat::Heartbeat;
 pub use layers::{Layers, Origin, Setting};
+pub use notification::Notification;
 pub use transport::{Admin, ProxyHeader, TlsVersion};
 
 use crate::{
@@ -75,6 +79,8 @@ pub struct Config {
     pub queue: Queue,
     /// The HTTP ingress.
     pub ingress: Ingress,
+    /// Signs of life of terminals.
+    pub heartbeat: Heartbeat,
     /// Who may administer.
     pub admin: Admin,
     /// `/metrics`, `/livez`, `/readyz` of roles without an ingress.
@@ -222,6 +228,10 @@ pub struct Ingress {
     pub enqueue_queue: usize,
     /// Largest body copied into a job; a larger one is loaded by the worker.
     pub job_body_bytes: usize,
+    /// Voids and refunds under way at the same time; beyond it 503.
+    pub reversal_slots: usize,
+    /// Most refunds of one sale.
+    pub max_refunds: usize,
     /// How long a token's identity is trusted before it is looked up again.
     pub identity_ttl_ms: Millis,
     /// Most identities kept in memory, unknown tokens included.
@@ -304,24 +314,6 @@ pub struct Forwarding {
     pub breaker_open_ms: Millis,
     /// Most bytes read of an answer.
     pub max_answer_bytes: usize,
-}
-
-/// `[notification]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Notification {
-    /// How long one callback may take.
-    pub timeout_ms: Millis,
-    /// Callbacks under way at the same time, within one set.
-    pub parallel: usize,
-    /// Pause after the first failed attempt.
-    pub retry_min_ms: Millis,
-    /// Longest pause between attempts.
-    pub retry_max_ms: Millis,
-    /// Attempts after which a callback is given up.
-    pub max_attempts: u32,
-    /// How long a claim holds a callback; longer than `timeout_ms`.
-    pub claim_ms: Millis,
 }
 
 /// `[sweeper]`

@@ -8,7 +8,7 @@ use crate::{
     domain::{time::Timestamp, work::AuditEvent},
     outcome::{Outcome, Verdict},
     queue::Job,
-    store::{AuditGap, StoreError},
+    store::{AuditGap, ReversalGap, StoreError},
 };
 
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
@@ -29,14 +29,31 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
     })
 }
 
-async fn derived(ctx: &Ctx, transaction_id: i64) -> Result<Vec<AuditEvent>, StoreError> {
-    let after = transaction_id.saturating_sub(1);
-    let gaps = ctx.store.scan_audit(after, Timestamp::now(), 1).await?;
-    Ok(gaps
-        .iter()
-        .filter(|gap| gap.row.id == transaction_id)
+/// The key is of a transaction, or of a void or refund: one series of ids.
+async fn derived(ctx: &Ctx, id: i64) -> Result<Vec<AuditEvent>, StoreError> {
+    let (after, now) = (id.saturating_sub(1), Timestamp::now());
+    let gaps = ctx.store.scan_audit(after, now, 1).await?;
+    let mut events: Vec<AuditEvent> = (gaps.iter())
+        .filter(|gap| gap.row.id == id)
         .flat_map(missing)
-        .collect())
+        .collect();
+    if events.is_empty() {
+        let gaps = ctx.store.scan_reversals(after, now, 1).await?;
+        let gaps = gaps.iter().filter(|gap| gap.reversal.id == id);
+        events.extend(gaps.flat_map(missing_of_reversal));
+    }
+    Ok(events)
+}
+
+/// The events that the row of a void or refund proves and the audit log does not have yet.
+pub(crate) fn missing_of_reversal(gap: &ReversalGap) -> Vec<AuditEvent> {
+    let events = [
+        Some(AuditEvent::reversed(&gap.reversal)),
+        AuditEvent::reversal_delivered(&gap.reversal),
+    ];
+    (events.into_iter().flatten())
+        .filter(|event| !gap.audited.contains(&event.change.number()))
+        .collect()
 }
 
 /// The events that the rows prove and the audit log does not have yet.

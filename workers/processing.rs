@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::Ctx;
 use crate::{
@@ -42,6 +43,11 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         .map(|row| judged(row, &ctx.config, now))
         .collect();
     if !pending.is_empty() {
+        let keys: Vec<(i64, Uuid)> = (pending.iter())
+            .map(|row| (row.terminal_id, row.sale.transaction_id))
+            .collect();
+        // A void that was accepted before its sale had a row must be known before the sale is decided.
+        ctx.store.unpark_sales(&keys).await?;
         let decisions: Vec<Decision> = pending
             .iter()
             .map(|row| decision(row, terminals.get(&row.terminal_id).map(AsRef::as_ref), now))

@@ -3,6 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use data_encoding::HEXLOWER;
+use uuid::Uuid;
+
 use super::{
     Bench, BenchError, client,
     delivery::arrivals,
@@ -11,7 +14,7 @@ use super::{
     report::{Quantiles, Scenario, micros, millis, per_second},
     tills::Request,
 };
-use crate::standin::sim::Latency;
+use crate::{domain::payload::void_checksum, standin::sim::Latency};
 
 /// Connections of each stream: far more than are busy, so that a stall is seen as latency.
 const CONNECTIONS: usize = 128;
@@ -22,11 +25,20 @@ const SALES_PER_STATUS: usize = 5;
 /// How long after a sale its status is asked.
 const STATUS_LAG: Duration = Duration::from_secs(1);
 
+/// One of so many sales is voided.
+const SALES_PER_VOID: usize = 50;
+
+/// How long after a sale it is voided: it has arrived at the web application by then, as a rule.
+const VOID_LAG: Duration = Duration::from_secs(2);
+
+/// Why.
+const VOID_REASON: &str = "Measured void";
+
 /// Sales in a batch.
 const BATCH: u32 = 10;
 
 impl Bench {
-    /// Single sales at `rate` a second, with statuses asked meanwhile.
+    /// Single sales at `rate` a second, with statuses asked and sales voided meanwhile.
     pub(super) async fn fixed(&mut self, rate: u32) -> Result<(), BenchError> {
         let name = format!("{rate} sales a second");
         self.say(&name);
@@ -41,9 +53,18 @@ impl Bench {
             connections: CONNECTIONS,
             expect: 200,
         };
+        let voids = Stream {
+            name: "void",
+            requests: Arc::new(self.voids(&requests)),
+            rate: (rate / u32::try_from(SALES_PER_VOID).unwrap_or(1)).max(1),
+            offset: VOID_LAG,
+            connections: CONNECTIONS,
+            expect: 200,
+        };
         let mut scenario = Scenario::named(name);
         let submits = submits("submit", requests, rate);
-        self.scheduled(&mut scenario, submits, 1, Some(statuses)).await?;
+        self.scheduled(&mut scenario, submits, 1, vec![statuses, voids])
+            .await?;
         self.done(scenario).await
     }
 
@@ -57,7 +78,7 @@ impl Bench {
         let requests = Arc::new(self.sign(count, usize::try_from(BATCH).unwrap_or(1))?);
         let mut scenario = Scenario::named(name);
         let submits = submits("batch of 10", requests, rate);
-        self.scheduled(&mut scenario, submits, u64::from(BATCH), None)
+        self.scheduled(&mut scenario, submits, u64::from(BATCH), Vec::new())
             .await?;
         self.done(scenario).await
     }
@@ -69,7 +90,7 @@ impl Bench {
         let requests = Arc::new(self.sign(self.options.singles, 1)?);
         let mut scenario = Scenario::named("single sales while idle");
         let submits = submits("submit", requests, RATE);
-        self.scheduled(&mut scenario, submits, 1, None).await?;
+        self.scheduled(&mut scenario, submits, 1, Vec::new()).await?;
         self.done(scenario).await
     }
 
@@ -79,12 +100,12 @@ impl Bench {
         scenario: &mut Scenario,
         submits: Stream,
         sales_each: u64,
-        statuses: Option<Stream>,
+        meanwhile: Vec<Stream>,
     ) -> Result<(), BenchError> {
         let mut watch = self.fresh_watch().await?;
         let meter = Meter::start(&self.tier).await?;
         let (requests, rate) = (submits.requests.clone(), submits.rate);
-        let streams: Vec<Stream> = [Some(submits), statuses].into_iter().flatten().collect();
+        let streams: Vec<Stream> = std::iter::once(submits).chain(meanwhile).collect();
         let names: Vec<&str> = streams.iter().map(|stream| stream.name).collect();
         let tallies = open(self.tier.ingress, streams).await?;
         let generator: Duration = tallies.iter().map(|tally| tally.cpu).sum();
@@ -141,6 +162,25 @@ impl Bench {
             })
             .collect()
     }
+
+    /// Voids of some of the sales, by the terminals that sent them.
+    fn voids(&self, requests: &[Request]) -> Vec<Request> {
+        let voided = requests.iter().step_by(SALES_PER_VOID);
+        voided
+            .filter_map(|request| {
+                let till = self.tills.get(request.till)?;
+                let path = format!("/api/v1/transactions/{}/void", request.sale);
+                let body = void(request.sale);
+                let bytes = client::post(&path, Some(&till.token), body.as_bytes()).into();
+                Some(Request { bytes, ..*request })
+            })
+            .collect()
+    }
+}
+
+fn void(id: Uuid) -> String {
+    let checksum = HEXLOWER.encode(&void_checksum(id, VOID_REASON));
+    format!(r#"{{"transaction_id":"{id}","void_reason":"{VOID_REASON}","payload_checksum":"{checksum}"}}"#)
 }
 
 fn submits(name: &'static str, requests: Arc<Vec<Request>>, rate: u32) -> Stream {

@@ -88,7 +88,7 @@ pub enum Kind {
     Yardsticks,
     /// Single sales with idle time between them.
     Idle,
-    /// Single sales at 300 and 1,000 a second with statuses between them, then the same in batches of ten.
+    /// Single sales at 300 and 1,000 a second with statuses and voids between them, then the same in batches of ten.
     Fixed,
     /// As many sales as the tier takes, from 64 and from 256 connections.
     Saturation,

@@ -68,6 +68,9 @@ struct PlayArgs {
     /// Decides every random choice: the same seed makes the same sales. Random unless given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Of a thousand accepted submissions, how many have their first sale voided right away.
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    void_share: u32,
     /// Append what became of each submission to this file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -180,6 +183,7 @@ async fn play(setup: &Setup, args: PlayArgs) -> Result<(), Failure> {
         count: args.count,
         duration: Duration::from_secs(args.seconds),
         ledger_file: args.ledger,
+        void_share: args.void_share,
         ..SimOptions::new(ingress, terminals, seed)
     };
     let stop = CancellationToken::new();

@@ -26,7 +26,7 @@ const TERMINAL_ABILITIES: [&str; 4] = [
     "heartbeat:send",
 ];
 /// What a terminal's token may do unless told otherwise.
-const USUAL_ABILITIES: [&str; 2] = ["transaction:create", "transaction:read"];
+const USUAL_ABILITIES: [&str; 3] = ["transaction:create", "transaction:read", "heartbeat:send"];
 const ADMIN_ABILITY: &str = "admin:*";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Tokens read at a time while looking for an administrator's.
@@ -52,7 +52,7 @@ pub(super) enum TokenCommand {
         /// What a person calls it.
         #[arg(long, default_value = "made on the command line")]
         name: String,
-        /// What it may do, one or more; transaction:create and transaction:read unless given.
+        /// What it may do, one or more; the three of a till unless given.
         #[arg(long, value_parser = TERMINAL_ABILITIES, conflicts_with = "admin")]
         ability: Vec<String>,
         /// When it ends; never unless given.

@@ -4,6 +4,7 @@
 //! - amounts are JSON numbers with exactly two decimals, written from integers; no float is involved;
 //! - every time is true UTC with milliseconds and `Z`; `processed_at` is when the sale was decided;
 //! - a voided sale says so: `status` `VOIDED`, `voided_at`, `void_reason` (members of voids only);
+//! - a refunded sale says so: `refunded_amount` and `refunds` (members of refunded sales only);
 //! - `net_amount` is `null` where the terminal sent none (the seed era), never a guess;
 //! - a batch belongs to one tenant but may mix its terminals: the envelope's `terminal_id` is then
 //!   `null`, and each item names its own `terminal_id`;
@@ -30,6 +31,8 @@ use self::item::Texts;
 use super::{
     checksum::{Digest, sha256, write_escaped},
     directory::{Tenant, Terminal},
+    money::Money,
+    reversal::Reversal,
     sale::Transaction,
     time::Timestamp,
 };
@@ -45,6 +48,19 @@ const ENVELOPE_ROOM: usize = 512;
 /// Room for a request id with its quotes and comma, in bytes.
 const REQUEST_ROOM: usize = 48;
 
+/// The code of a delivery that ended because the web application named the sale as one it will never
+/// take.
+pub const REJECTED: &str = "webapp_rejected";
+/// The same, where it refused a request that carried this sale alone.
+pub const REFUSED: &str = "webapp_refused";
+
+/// Whether a delivery that ended with `code` ended by the web application's word: it does not hold
+/// the sale.
+#[must_use]
+pub fn is_refusal(code: &str) -> bool {
+    [REJECTED, REFUSED].contains(&code)
+}
+
 /// A row cannot be written as an item. Only a damaged row can cause it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the sale as a batch item: {0}")]
@@ -56,6 +72,7 @@ pub struct Item {
     id: i64,
     terminal_id: i64,
     voided: bool,
+    refunded: Money,
     checksum: Digest,
     json: String,
 }
@@ -65,8 +82,8 @@ pub struct Item {
 pub struct Envelope {
     /// Names the batch: `TSMS_<UTC time>_<13 hex digits of the idempotency key>`.
     pub batch_id: String,
-    /// Depends on nothing but which sales the batch carries and which of them are voided, so a batch
-    /// that is sent again because its outcome is unknown has the same one.
+    /// Depends on nothing but which sales the batch carries, which of them are voided and how much of
+    /// them is refunded, so a batch that is sent again because its outcome is unknown has the same one.
     pub idempotency_key: String,
     /// The JSON text.
     pub body: Bytes,
@@ -78,7 +95,20 @@ impl Item {
     /// # Errors
     /// The row holds something that no sale can hold.
     pub fn new(row: &Transaction, from: Option<&(Terminal, Tenant)>) -> Result<Self, Unwritable> {
-        let Texts { sent, hashed } = Texts::of(row, from)?;
+        Self::reversed(row, from, &[])
+    }
+
+    /// The same for a sale with refunds: all of them so far, so that the newest item of a sale says
+    /// all that is to be said of it.
+    ///
+    /// # Errors
+    /// As [`Item::new`].
+    pub fn reversed(
+        row: &Transaction,
+        from: Option<&(Terminal, Tenant)>,
+        refunds: &[Reversal],
+    ) -> Result<Self, Unwritable> {
+        let Texts { sent, hashed } = Texts::of(row, from, refunds)?;
         let checksum = sha256(hashed.as_bytes());
         let mut json = sent;
         json.push_str(r#","checksum":""#);
@@ -88,6 +118,7 @@ impl Item {
             id: row.id,
             terminal_id: row.terminal_id,
             voided: row.voided_at.is_some(),
+            refunded: refunds.iter().map(|refund| refund.amount).sum(),
             checksum,
             json,
         })
@@ -152,11 +183,17 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn idempotency_key(tenant_id: i64, items: &[&Item]) -> String {
-    let mut ids: Vec<(i64, bool)> = items.iter().map(|item| (item.id, item.voided)).collect();
+    let mut ids: Vec<(i64, bool, Money)> = items
+        .iter()
+        .map(|item| (item.id, item.voided, item.refunded))
+        .collect();
     ids.sort_unstable();
     let mut text = format!("{SOURCE}|{tenant_id}");
-    for (id, voided) in ids {
+    for (id, voided, refunded) in ids {
         push(&mut text, format_args!("|{id}{}", if voided { "v" } else { "" }));
+        if refunded > Money::ZERO {
+            push(&mut text, format_args!("r{refunded}"));
+        }
     }
     HEXLOWER.encode(&sha256(text.as_bytes()))
 }

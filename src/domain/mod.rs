@@ -10,6 +10,7 @@ pub mod json;
 pub mod money;
 pub mod network;
 pub mod payload;
+pub mod reversal;
 pub mod rules;
 pub mod sale;
 pub mod time;

@@ -3,6 +3,7 @@
 
 mod envelope;
 mod fields;
+mod reversal;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,9 @@ mod transaction;
 
 use uuid::Uuid;
 
+pub use self::reversal::{RefundRequest, VoidRequest, read_refund, read_void, void_checksum};
 pub(crate) use self::{
+    reversal::{MAX_REASON, MAX_REFERENCE},
     rows::{ADJUSTMENTS, Kind, TAXES},
     transaction::{MAX_RECEIPT, MAX_TEXT},
 };

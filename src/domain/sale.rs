@@ -209,6 +209,8 @@ pub enum ForwardState {
     Forwarded,
     /// Given up; a dead letter holds the reason.
     Dead,
+    /// Ended without having arrived for certain, because the sale was voided.
+    Withdrawn,
 }
 
 impl ForwardState {
@@ -220,15 +222,21 @@ impl ForwardState {
             ForwardState::Sending => "SENDING",
             ForwardState::Forwarded => "FORWARDED",
             ForwardState::Dead => "DEAD",
+            ForwardState::Withdrawn => "WITHDRAWN",
         }
     }
 
     /// The state a stored word names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Sending, Self::Forwarded, Self::Dead]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        let all = [
+            Self::Pending,
+            Self::Sending,
+            Self::Forwarded,
+            Self::Dead,
+            Self::Withdrawn,
+        ];
+        all.into_iter().find(|state| state.as_str() == word)
     }
 }
 
@@ -276,6 +284,7 @@ mod tests {
             ForwardState::Sending,
             ForwardState::Forwarded,
             ForwardState::Dead,
+            ForwardState::Withdrawn,
         ] {
             assert_eq!(ForwardState::from_word(state.as_str()), Some(state));
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     checksum::write_escaped,
+    reversal::{Reversal, ReversalKind},
     sale::{ForwardState, Transaction, ValidationStatus},
     time::Timestamp,
 };
@@ -39,7 +40,7 @@ pub struct AcceptedSubmission {
 pub struct AuditEvent {
     /// The chain it belongs to.
     pub tenant_id: i64,
-    /// The transaction.
+    /// The transaction, or the void or refund: their row ids are of one series.
     pub transaction_id: i64,
     /// Which change: unique per transaction.
     pub change: Change,
@@ -61,15 +62,33 @@ pub enum Change {
     Forwarded,
     /// Forwarding was given up.
     DeadLettered,
+    /// Forwarding was ended because the sale was voided.
+    Withdrawn,
+    /// The sale was voided. From here on the subject is the row of the void or refund.
+    Voided,
+    /// Money of the sale went back.
+    Refunded,
+    /// The web application knows of the void or refund.
+    ReversalForwarded,
+    /// Telling it was given up.
+    ReversalDeadLettered,
+    /// There is nothing to tell it: it never held the sale.
+    ReversalWithdrawn,
 }
 
 impl Change {
     /// Every change.
-    pub const ALL: [Change; 4] = [
+    pub const ALL: [Change; 10] = [
         Change::Recorded,
         Change::Decided,
         Change::Forwarded,
         Change::DeadLettered,
+        Change::Withdrawn,
+        Change::Voided,
+        Change::Refunded,
+        Change::ReversalForwarded,
+        Change::ReversalDeadLettered,
+        Change::ReversalWithdrawn,
     ];
 
     /// The number stored in the unique key.
@@ -80,6 +99,12 @@ impl Change {
             Change::Decided => 2,
             Change::Forwarded => 3,
             Change::DeadLettered => 4,
+            Change::Withdrawn => 5,
+            Change::Voided => 6,
+            Change::Refunded => 7,
+            Change::ReversalForwarded => 8,
+            Change::ReversalDeadLettered => 9,
+            Change::ReversalWithdrawn => 10,
         }
     }
 
@@ -91,6 +116,12 @@ impl Change {
             Change::Decided => "transaction.decided",
             Change::Forwarded => "transaction.forwarded",
             Change::DeadLettered => "transaction.dead_lettered",
+            Change::Withdrawn => "transaction.withdrawn",
+            Change::Voided => "transaction.voided",
+            Change::Refunded => "transaction.refunded",
+            Change::ReversalForwarded => "reversal.forwarded",
+            Change::ReversalDeadLettered => "reversal.dead_lettered",
+            Change::ReversalWithdrawn => "reversal.withdrawn",
         }
     }
 }
@@ -139,6 +170,7 @@ impl AuditEvent {
         let change = match state {
             ForwardState::Forwarded => Change::Forwarded,
             ForwardState::Dead => Change::DeadLettered,
+            ForwardState::Withdrawn => Change::Withdrawn,
             ForwardState::Pending | ForwardState::Sending => return None,
         };
         Some(Self {
@@ -147,6 +179,49 @@ impl AuditEvent {
             change,
             at,
             details: format!(r#"{{"state":"{}"}}"#, state.as_str()),
+        })
+    }
+
+    /// The event of a void or refund that was recorded. It names the sale by the terminal's id of it:
+    /// the row of the sale may be made later.
+    #[must_use]
+    pub fn reversed(reversal: &Reversal) -> Self {
+        let mut details = format!(r#"{{"amount":"{}","reason":""#, reversal.amount);
+        write_escaped(&mut details, &reversal.reason);
+        details.push_str(r#"","reference":""#);
+        write_escaped(&mut details, &reversal.reference);
+        // Nothing that follows can need an escape.
+        details.push_str(&format!(
+            r#"","terminal_id":{},"transaction_id":"{}"}}"#,
+            reversal.terminal_id, reversal.transaction_id
+        ));
+        Self {
+            tenant_id: reversal.tenant_id,
+            transaction_id: reversal.id,
+            change: match reversal.kind {
+                ReversalKind::Void => Change::Voided,
+                ReversalKind::Refund => Change::Refunded,
+            },
+            at: reversal.made_at,
+            details,
+        }
+    }
+
+    /// The event of a void or refund whose delivery has ended; `None` while it is under way.
+    #[must_use]
+    pub fn reversal_delivered(reversal: &Reversal) -> Option<Self> {
+        let change = match reversal.state {
+            ForwardState::Forwarded => Change::ReversalForwarded,
+            ForwardState::Dead => Change::ReversalDeadLettered,
+            ForwardState::Withdrawn => Change::ReversalWithdrawn,
+            ForwardState::Pending | ForwardState::Sending => return None,
+        };
+        Some(Self {
+            tenant_id: reversal.tenant_id,
+            transaction_id: reversal.id,
+            change,
+            at: reversal.settled_at?,
+            details: format!(r#"{{"state":"{}"}}"#, reversal.state.as_str()),
         })
     }
 

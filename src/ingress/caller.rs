@@ -23,6 +23,7 @@ const LONGEST_CREDENTIALS: usize = 256;
 
 pub(super) const CREATE: &str = "transaction:create";
 pub(super) const READ: &str = "transaction:read";
+pub(super) const BEAT: &str = "heartbeat:send";
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +176,17 @@ impl FromRequestParts<Arc<App>> for Holder {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         known(parts, app).await?.alive(Timestamp::now()).map(|()| Self)
+    }
+}
+
+/// The caller of the heartbeat.
+pub(super) struct Beater(pub(super) Arc<Till>);
+
+impl FromRequestParts<Arc<App>> for Beater {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        admit(parts, app, BEAT).await.map(Self)
     }
 }
 

@@ -4,6 +4,7 @@
 mod answers;
 mod errors;
 mod pages;
+mod reversal;
 pub(super) mod schema;
 mod submission;
 
@@ -60,6 +61,7 @@ fn document(handlers: OpenApi) -> Value {
         let problem = serde_json::to_value(problem::Document::schema()).unwrap_or_default();
         schemas.insert("Problem".to_owned(), problem);
         schemas.extend(submission::schemas());
+        schemas.extend(reversal::schemas());
     }
     answers::complete(&mut paths);
     json!({

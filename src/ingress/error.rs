@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 pub(super) use self::code::{Again, Code, Row};
 use crate::domain::{
     json,
+    money::Money,
     payload::{FieldError, Refusal},
     time::Timestamp,
 };
@@ -100,6 +101,37 @@ pub(super) enum Error {
         /// When the first content was accepted.
         accepted_at: Timestamp,
     },
+    /// The sale is void already, by another request.
+    AlreadyVoided {
+        /// When.
+        voided_at: Timestamp,
+        /// Why.
+        void_reason: String,
+    },
+    /// A sale with refunds cannot become void.
+    AlreadyRefunded,
+    /// Whether the sale is valid is not decided yet.
+    TransactionUndecided {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// The sale is not valid: there is nothing to refund.
+    TransactionInvalid,
+    /// The reference stands for another refund of the sale.
+    RefundConflict {
+        /// When that was.
+        refunded_at: Timestamp,
+    },
+    /// More than what is left of the sale.
+    RefundExceedsSale {
+        /// What is left.
+        left: Money,
+    },
+    /// The sale has as many refunds as it may.
+    TooManyRefunds {
+        /// The limit.
+        limit: usize,
+    },
     /// A defect of the ingress; the log has the rest.
     Internal,
 }
@@ -164,6 +196,13 @@ impl Error {
             Error::TenantMismatch => Code::TenantMismatch,
             Error::HardwareMismatch(_) => Code::HardwareMismatch,
             Error::SubmissionConflict { .. } => Code::SubmissionConflict,
+            Error::AlreadyVoided { .. } => Code::AlreadyVoided,
+            Error::AlreadyRefunded => Code::AlreadyRefunded,
+            Error::TransactionUndecided { .. } => Code::TransactionUndecided,
+            Error::TransactionInvalid => Code::TransactionInvalid,
+            Error::RefundConflict { .. } => Code::RefundConflict,
+            Error::RefundExceedsSale { .. } => Code::RefundExceedsSale,
+            Error::TooManyRefunds { .. } => Code::TooManyRefunds,
             Error::Internal => Code::Internal,
         }
     }
@@ -212,6 +251,28 @@ impl Error {
                      Use a new uuid for new content."
                 );
             }
+            Error::AlreadyVoided { voided_at, .. } => {
+                return format!(
+                    "The transaction was voided at {voided_at}, by another request. That stands."
+                );
+            }
+            Error::AlreadyRefunded => "The transaction has refunds. Refund the rest instead of voiding it.",
+            Error::TransactionUndecided { .. } => {
+                "Whether the transaction is valid is not decided yet. Send the same request again later."
+            }
+            Error::TransactionInvalid => "The transaction is not valid: there is nothing to refund.",
+            Error::RefundConflict { refunded_at } => {
+                return format!(
+                    "This refund_reference_id was used at {refunded_at} for another refund, which stands. \
+                     Use a new one for a new refund."
+                );
+            }
+            Error::RefundExceedsSale { left } => {
+                return format!("At most {left} of the transaction can still be refunded.");
+            }
+            Error::TooManyRefunds { limit } => {
+                return format!("A transaction has at most {limit} refunds.");
+            }
             Error::Internal => "The request could not be handled. Quote the request id when you report it.",
         };
         fixed.to_owned()
@@ -236,7 +297,22 @@ impl Error {
             Error::SubmissionConflict { .. } => {
                 one("/submission_uuid", "conflict", "was used for other content")
             }
+            Error::RefundConflict { .. } => {
+                one("/refund_reference_id", "conflict", "was used for another refund")
+            }
+            Error::RefundExceedsSale { .. } => one("/refund_amount", "range", "is more than what is left"),
             _ => Vec::new(),
+        }
+    }
+
+    /// When and why the sale was voided, where that is the reason.
+    pub(super) fn voided(&self) -> Option<(Timestamp, &str)> {
+        match self {
+            Error::AlreadyVoided {
+                voided_at,
+                void_reason,
+            } => Some((*voided_at, void_reason)),
+            _ => None,
         }
     }
 
@@ -245,7 +321,8 @@ impl Error {
         match self {
             Error::Overloaded { retry_after }
             | Error::StoreUnavailable { retry_after }
-            | Error::AnswerLate { retry_after } => Some(*retry_after),
+            | Error::AnswerLate { retry_after }
+            | Error::TransactionUndecided { retry_after } => Some(*retry_after),
             _ => None,
         }
     }

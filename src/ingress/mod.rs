@@ -2,7 +2,8 @@
 //!
 //! A submission passes `listen` (the connection) → `observe` (id, deadline, log) → `linger` →
 //! `body` (headers) → `caller` (token) → `body` (bytes) → `submit` (content, owner) → `commit` →
-//! `enqueue`. Whatever goes wrong on the way is a row of the table in `error`.
+//! `enqueue`. A void or refund goes by `reverse` and `pass_on` instead. Whatever goes wrong on the way is
+//! a row of the table in `error`.
 
 mod allow;
 mod body;
@@ -15,13 +16,16 @@ mod enqueue;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod heartbeat;
 mod linger;
 mod listen;
 mod observe;
 pub mod ops;
+mod pass_on;
 mod problem;
 mod request_id;
 mod retry_after;
+mod reverse;
 mod sandbox;
 mod status;
 mod submit;
@@ -65,14 +69,18 @@ struct App {
     store: Store,
     identities: caller::Identities,
     committer: commit::Committer,
+    pass_on: pass_on::PassOn,
+    beats: heartbeat::Beats,
     body_budget: Arc<Semaphore>,
+    /// Places for voids and refunds under way.
+    reversals: Semaphore,
     sandbox: Arc<Semaphore>,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
 
 impl App {
-    fn new(config: Arc<Config>, store: Store, committer: commit::Committer) -> Self {
+    fn new(config: Arc<Config>, store: Store, queue: &Queue, committer: commit::Committer) -> Self {
         let settings = &config.ingress;
         let bounds = Bounds {
             json: Limits {
@@ -86,6 +94,9 @@ impl App {
         Self {
             identities: caller::Identities::new(settings),
             committer,
+            pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
+            beats: heartbeat::Beats::new(&config.heartbeat),
+            reversals: Semaphore::new(settings.reversal_slots.min(Semaphore::MAX_PERMITS)),
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
@@ -139,8 +150,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
     let (committer, pipeline) = commit::start(&config.ingress, store.clone(), queue.clone());
+    let app = Arc::new(App::new(Arc::clone(&config), store.clone(), &queue, committer));
+    let beats = app.beats.clone();
     let ops = ops::Ops::new(&config, store.clone(), queue, stop.clone(), ops::Needs::Record);
-    let router = router(Arc::new(App::new(Arc::clone(&config), store, committer)), ops);
+    let router = router(app, ops);
     let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
     let drain = drain.duration().saturating_sub(notice.duration());
     let tls = tls::Tls::open(&config.ingress)?;
@@ -149,6 +162,10 @@ pub async fn serve(
         let every = config.ingress.tls_reload_ms.duration();
         AbortOnDropHandle::new(tokio::spawn(async move { tls.watch(every).await }))
     });
+    let writing = beats
+        .clone()
+        .write_behind(store.clone(), config.heartbeat.flush_ms.duration());
+    let writing = AbortOnDropHandle::new(tokio::spawn(writing));
     // First /readyz says so, then nobody is let in: a load balancer needs the time between the two.
     let leave = CancellationToken::new();
     let notice = notice.duration();
@@ -161,13 +178,20 @@ pub async fn serve(
         }
     }));
     let served = listen::serve(listener, router, bounds, leave).await;
-    drop(watching);
+    drop((watching, writing));
     pipeline.flush(FLUSH_LIMIT).await;
+    let written = tokio::time::timeout(FLUSH_LIMIT, beats.flush(&store)).await;
+    if written.is_err() {
+        tracing::warn!("stopped before the last heartbeats were written");
+    }
     served
 }
 
 const SUBMIT: &str = "/api/v1/transactions/official";
 const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
+const VOID: &str = "/api/v1/transactions/{id}/void";
+const REFUND: &str = "/api/v1/transactions/{id}/refund";
+const HEARTBEAT: &str = "/api/v1/heartbeat";
 const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
 
 fn status_url(transaction_id: Uuid) -> String {
@@ -183,6 +207,9 @@ fn submission_url(submission_uuid: Uuid) -> String {
 fn tills() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
         .routes(routes!(submit::submit).layer(middleware::from_fn(linger::linger)))
+        .routes(routes!(reverse::void))
+        .routes(routes!(reverse::refund))
+        .routes(routes!(heartbeat::heartbeat))
         .routes(routes!(status::transaction))
         .routes(routes!(status::submission))
         .merge(sandbox::api())

@@ -43,6 +43,14 @@ pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, nullable = false)]
     retry_after: Option<u64>,
+    /// When the sale was voided, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    voided_at: Option<String>,
+    /// Why it was voided, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    void_reason: Option<&'a str>,
 }
 
 /// A member of the body that an error is about.
@@ -104,6 +112,8 @@ pub(super) fn render(error: &Error, request_id: &RequestId) -> Response {
             })
             .collect(),
         retry_after: error.retry_after(),
+        voided_at: error.voided().map(|(at, _)| at.to_string()),
+        void_reason: error.voided().map(|(_, reason)| reason),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = (status, Body::from(body)).into_response();

@@ -1,6 +1,7 @@
 //! What became of a sale or a submission, for the terminal that sent it, true from the instant of
 //! the 202.
 
+mod listed;
 mod words;
 
 use std::{collections::HashMap, sync::Arc};
@@ -14,29 +15,29 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::words::{ItemWord, NoSale, SaleState, SubmissionState};
+use self::{listed::SubmissionStatus, words::SaleState};
 use super::{
     App, SUBMISSION, TRANSACTION,
     caller::{READ, Reader},
     contract::schema,
     deadline::Deadline,
     error::Error,
-    status_url,
 };
 use crate::{
     domain::{
         money::Money,
+        reversal::{Reversal, ReversalKind},
         sale::{Finding, ForwardState, ValidationStatus},
         time::Timestamp,
     },
-    store::{ItemState, StoreError, SubmissionView, TransactionView},
+    store::{StoreError, SubmissionView, TransactionView},
 };
 
 /// Most transaction ids the record looks up in one call.
 const LOOKUP_IDS: usize = 500;
 
 /// The `{id}` of a path: a UUID in its usual form and nothing else, never a row number.
-pub(super) struct PathId(Uuid);
+pub(super) struct PathId(pub(super) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Error;
@@ -82,6 +83,14 @@ pub(super) async fn transaction(
 /// Reads in an order that leaves no gap: the row, then the submission that may still become the row,
 /// then the row again in case it was made in between.
 async fn find(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
+    let Some(mut status) = find_sale(app, terminal_id, id).await? else {
+        return Ok(None);
+    };
+    status.reversed(app.store.reversals_of(terminal_id, id).await?);
+    Ok(Some(status))
+}
+
+async fn find_sale(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
     if let Some(view) = view(app, terminal_id, id).await? {
         return with_submission(app, terminal_id, view).await.map(Some);
     }
@@ -170,6 +179,9 @@ async fn find_submission(
 
 /// The one word a till shows for a recorded sale.
 fn word(view: &TransactionView) -> SaleState {
+    if view.row.voided_at.is_some() {
+        return SaleState::Voided;
+    }
     if view.dead_code.is_some() {
         return SaleState::DeadLettered;
     }
@@ -216,6 +228,28 @@ pub(super) struct TransactionStatus {
     decided_at: Option<String>,
     #[schema(required, schema_with = schema::instant_or_null)]
     voided_at: Option<String>,
+    #[schema(required)]
+    void_reason: Option<String>,
+    /// How far the web application was told of the void.
+    #[schema(required)]
+    void_forward: Option<Forward>,
+    /// The sum of the refunds; `null` where there is none.
+    #[schema(required, schema_with = schema::money_or_null)]
+    refunded_amount: Option<Money>,
+    refunds: Vec<Refund>,
+}
+
+/// A refund of a sale, in the order in which they were made.
+#[derive(Debug, Serialize, ToSchema)]
+struct Refund {
+    #[schema(required)]
+    refund_reference_id: Option<String>,
+    #[schema(schema_with = schema::money)]
+    refund_amount: Money,
+    refund_reason: String,
+    #[schema(schema_with = schema::instant)]
+    refunded_at: String,
+    forward: Forward,
 }
 
 /// The delivery of a sale to the web application.
@@ -253,6 +287,41 @@ impl TransactionStatus {
             recorded_at: None,
             decided_at: None,
             voided_at: None,
+            void_reason: None,
+            void_forward: None,
+            refunded_amount: None,
+            refunds: Vec::new(),
+        }
+    }
+
+    /// With the void and refunds of the sale, which may be known before the sale has a row.
+    fn reversed(&mut self, reversals: Vec<Reversal>) {
+        for reversal in reversals {
+            let forward = Forward {
+                state: reversal.state,
+                attempts: reversal.attempts,
+                settled_at: reversal.settled_at.map(|at| at.to_string()),
+            };
+            let at = reversal.made_at.to_string();
+            match reversal.kind {
+                ReversalKind::Void => {
+                    self.status = SaleState::Voided;
+                    self.voided_at = Some(at);
+                    self.void_reason = Some(reversal.reason);
+                    self.void_forward = Some(forward);
+                }
+                ReversalKind::Refund => {
+                    let sum = self.refunded_amount.unwrap_or_default() + reversal.amount;
+                    self.refunded_amount = Some(sum);
+                    self.refunds.push(Refund {
+                        refund_reference_id: Some(reversal.reference).filter(|text| !text.is_empty()),
+                        refund_amount: reversal.amount,
+                        refund_reason: reversal.reason,
+                        refunded_at: at,
+                        forward,
+                    });
+                }
+            }
         }
     }
 
@@ -280,80 +349,10 @@ impl TransactionStatus {
             recorded_at: Some(row.created_at.to_string()),
             decided_at: text(row.decided_at),
             voided_at: text(row.voided_at),
-        }
-    }
-}
-
-/// A submission as its terminal sees it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SubmissionStatus {
-    submission_uuid: Uuid,
-    #[schema(schema_with = schema::row_id)]
-    submission_id: String,
-    #[schema(inline)]
-    status: SubmissionState,
-    #[schema(schema_with = schema::instant)]
-    accepted_at: String,
-    #[schema(required, schema_with = schema::instant_or_null)]
-    processed_at: Option<String>,
-    /// Why it could not be processed.
-    #[schema(required)]
-    failure: Option<String>,
-    #[schema(minimum = 1)]
-    transaction_count: usize,
-    /// In the order of the body.
-    #[schema(inline, min_items = 1)]
-    transactions: Vec<Item>,
-}
-
-/// One transaction of a submission.
-#[derive(Debug, Serialize, ToSchema)]
-struct Item {
-    transaction_id: Uuid,
-    #[schema(inline)]
-    state: ItemWord,
-    #[schema(schema_with = schema::status_url)]
-    status_url: String,
-}
-
-impl SubmissionStatus {
-    /// `words` holds the rows that this submission made itself.
-    fn new(submission: SubmissionView, words: &HashMap<Uuid, SaleState>) -> Self {
-        let before = word_before(&submission);
-        let special: HashMap<Uuid, NoSale> = submission
-            .results
-            .iter()
-            .map(|result| match result.state {
-                ItemState::Duplicate => (result.transaction_id, NoSale::Duplicate),
-                ItemState::Conflict => (result.transaction_id, NoSale::Conflict),
-            })
-            .collect();
-        let state = |id: &Uuid| match (words.get(id), special.get(id)) {
-            (Some(state), _) => ItemWord::Sale(*state),
-            (None, Some(reason)) => ItemWord::Other(*reason),
-            (None, None) => ItemWord::Sale(before),
-        };
-        Self {
-            submission_uuid: submission.submission_uuid,
-            submission_id: submission.id.to_string(),
-            status: match (&submission.dead_code, submission.processed_at) {
-                (Some(_), _) => SubmissionState::Failed,
-                (None, Some(_)) => SubmissionState::Processed,
-                (None, None) => SubmissionState::Accepted,
-            },
-            accepted_at: submission.accepted_at.to_string(),
-            processed_at: submission.processed_at.map(|at| at.to_string()),
-            transaction_count: submission.transaction_ids.len(),
-            transactions: submission
-                .transaction_ids
-                .iter()
-                .map(|id| Item {
-                    transaction_id: *id,
-                    state: state(id),
-                    status_url: status_url(*id),
-                })
-                .collect(),
-            failure: submission.dead_code,
+            void_reason: row.void_reason,
+            void_forward: None,
+            refunded_amount: None,
+            refunds: Vec::new(),
         }
     }
 }

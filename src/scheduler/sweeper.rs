@@ -13,7 +13,7 @@ use std::{
 };
 
 use line::Line;
-use pages::Window;
+use pages::{Source, Window};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,10 +33,9 @@ const LOG_PAUSE: Duration = Duration::from_secs(60);
 pub async fn run(store: Store, queue: Queue, config: Arc<Config>, stop: CancellationToken) {
     let settings = &config.sweeper;
     let now = Timestamp::now();
-    let mut lines: Vec<(Line, Option<Instant>)> = Stage::ALL
-        .into_iter()
-        .filter(|stage| *stage != Stage::Forwarding || config.forwarding.enabled)
-        .map(|stage| (Line::new(stage, now), None))
+    let mut lines: Vec<(Line, Option<Instant>)> = Source::all()
+        .filter(|source| source.stage() != Stage::Forwarding || config.forwarding.enabled)
+        .map(|source| (Line::new(source, now), None))
         .collect();
     let rounds = async {
         loop {
@@ -45,10 +44,14 @@ pub async fn run(store: Store, queue: Queue, config: Arc<Config>, stop: Cancella
                 match line.round(&store, &queue, settings).await {
                     Ok(0) => {}
                     Ok(jobs) => {
-                        metrics::swept(line.stage, jobs);
-                        tracing::info!(stage = line.stage.name(), jobs, "enqueued again what stood still");
+                        metrics::swept(line.stage(), jobs);
+                        tracing::info!(
+                            stage = line.stage().name(),
+                            jobs,
+                            "enqueued again what stood still"
+                        );
                     }
-                    Err(error) => report(line.stage, &error, logged_at),
+                    Err(error) => report(line.stage(), &error, logged_at),
                 }
             }
         }
@@ -90,12 +93,13 @@ pub async fn rebuild(
         limit: settings.page,
     };
     let mut rebuilt = Rebuilt::default();
-    for stage in Stage::ALL {
+    for source in Source::all() {
+        let stage = source.stage();
         let mut jobs = 0;
-        let mut cursor = pages::start(store, stage).await?;
+        let mut cursor = pages::start(store, source).await?;
         // Ends: each page starts behind the one before, and no row due after `now` is read.
         loop {
-            let page = pages::read(store, stage, cursor, &window).await?;
+            let page = pages::read(store, source, cursor, &window).await?;
             cursor = page.end;
             jobs += u64::try_from(page.jobs.len()).unwrap_or(u64::MAX);
             if !page.jobs.is_empty() {
@@ -105,7 +109,10 @@ pub async fn rebuild(
                 break;
             }
         }
-        rebuilt.jobs.push((stage, jobs));
+        match rebuilt.jobs.last_mut() {
+            Some((last, sum)) if *last == stage => *sum += jobs,
+            _ => rebuilt.jobs.push((stage, jobs)),
+        }
     }
     Ok(rebuilt)
 }

@@ -31,6 +31,22 @@ pub enum Unexpected {
     Invalid,
 }
 
+/// Why the state of a sale at the web application is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongState {
+    /// The terminal was told that the sale is void, and the web application counts it.
+    VoidLost,
+    /// The web application has it as void, and no terminal asked for that.
+    VoidMadeUp,
+    /// Another sum was refunded than the terminals were told.
+    Refunded {
+        /// What the terminals were told.
+        told: Money,
+        /// What the web application holds.
+        held: Money,
+    },
+}
+
 /// A sale whose amount changed on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmountDiffers {
@@ -53,6 +69,8 @@ pub struct Findings {
     pub unexpected: Vec<(SaleKey, Unexpected)>,
     /// There, with another amount.
     pub amounts: Vec<AmountDiffers>,
+    /// There, in another state than its voids and refunds make.
+    pub states: Vec<(SaleKey, WrongState)>,
     /// Sales compared: those that must be held, and those held although their outcome was unknown
     /// to the terminal.
     pub judged: u64,
@@ -70,6 +88,7 @@ impl Findings {
             && self.doubled.is_empty()
             && self.unexpected.is_empty()
             && self.amounts.is_empty()
+            && self.states.is_empty()
             && self.sent_sum == self.held_sum
     }
 }
@@ -86,12 +105,13 @@ pub fn judge(records: &[Record], sink: &SinkHandle) -> Findings {
 #[must_use]
 pub fn compare(records: &[Record], entries: &[Entry], clashes: &[Clash]) -> Findings {
     let mut findings = Findings::default();
-    let mut held: BTreeMap<SaleKey, Money> = BTreeMap::new();
+    let mut held: BTreeMap<SaleKey, &Entry> = BTreeMap::new();
+    let reversals = Reversals::of(records);
     for entry in entries {
         findings.held_sum = findings.held_sum + entry.amount;
         let sale = (entry.terminal_id, entry.transaction_id);
         match held.entry(sale) {
-            btree_map::Entry::Vacant(place) => drop(place.insert(entry.amount)),
+            btree_map::Entry::Vacant(place) => _ = place.insert(entry),
             btree_map::Entry::Occupied(_) => findings.doubled.push(sale),
         }
     }
@@ -102,8 +122,14 @@ pub fn compare(records: &[Record], entries: &[Entry], clashes: &[Clash]) -> Find
     for record in records {
         for sale in &record.sales {
             let key = (record.terminal_id, sale.transaction_id);
-            let amount = held.remove(&key);
-            match (&record.outcome, sale.valid, amount) {
+            let entry = held.remove(&key);
+            if let Some(entry) = entry {
+                let wrong = reversals.wrong_state(&key, entry);
+                findings.states.extend(wrong.map(|wrong| (key, wrong)));
+            }
+            match (&record.outcome, sale.valid, entry.map(|entry| entry.amount)) {
+                // A sale that was voided before it was sent never arrives.
+                (_, _, None) if reversals.may_be_void(&key) => {}
                 (Outcome::Accepted { .. }, true, None) => {
                     findings.lost.push(key);
                     findings.judged += 1;
@@ -133,16 +159,67 @@ pub fn compare(records: &[Record], entries: &[Entry], clashes: &[Clash]) -> Find
     findings
 }
 
+/// What the terminals asked for after their sales.
+#[derive(Default)]
+struct Reversals {
+    /// Voids, by whether the terminal was told yes (or does not know).
+    voids: BTreeMap<SaleKey, bool>,
+    /// Refunds that the terminal was told yes to, and those it does not know of.
+    refunds: BTreeMap<SaleKey, (Money, Money)>,
+}
+
+impl Reversals {
+    fn of(records: &[Record]) -> Self {
+        let mut all = Self::default();
+        for record in records {
+            for made in &record.reversals {
+                let key = (record.terminal_id, made.transaction_id);
+                let told = match made.outcome {
+                    Outcome::Accepted { .. } => true,
+                    Outcome::Unknown => false,
+                    Outcome::Refused { .. } => continue,
+                };
+                match made.refund {
+                    None => *all.voids.entry(key).or_default() |= told,
+                    Some(amount) => {
+                        let (sure, unsure) = all.refunds.entry(key).or_default();
+                        let sum = if told { sure } else { unsure };
+                        *sum = *sum + amount;
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn may_be_void(&self, key: &SaleKey) -> bool {
+        self.voids.contains_key(key)
+    }
+
+    fn wrong_state(&self, key: &SaleKey, entry: &Entry) -> Option<WrongState> {
+        match self.voids.get(key) {
+            None if entry.voided => return Some(WrongState::VoidMadeUp),
+            Some(true) if !entry.voided => return Some(WrongState::VoidLost),
+            _ => {}
+        }
+        let (told, unsure) = self.refunds.get(key).copied().unwrap_or_default();
+        let held = entry.refunded;
+        (held < told || held > told + unsure).then_some(WrongState::Refunded { told, held })
+    }
+}
+
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "judged {}: lost {}, doubled {}, unexpected {}, amounts changed {}; sent {}, held {}",
+            "judged {}: lost {}, doubled {}, unexpected {}, amounts changed {}, voids or refunds wrong {}; \
+             sent {}, held {}",
             self.judged,
             self.lost.len(),
             self.doubled.len(),
             self.unexpected.len(),
             self.amounts.len(),
+            self.states.len(),
             self.sent_sum,
             self.held_sum
         )?;
@@ -154,6 +231,9 @@ impl fmt::Display for Findings {
         }
         for ((terminal, id), why) in self.unexpected.iter().take(PRINTED) {
             write!(f, "\n  unexpected ({why:?}): terminal {terminal} sale {id}")?;
+        }
+        for ((terminal, id), wrong) in self.states.iter().take(PRINTED) {
+            write!(f, "\n  {wrong:?}: terminal {terminal} sale {id}")?;
         }
         for AmountDiffers { sale, sent, held } in self.amounts.iter().take(PRINTED) {
             let (terminal, id) = sale;

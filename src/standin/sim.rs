@@ -10,6 +10,7 @@ mod record;
 mod report;
 mod sale;
 mod till;
+mod void;
 mod wire;
 
 use std::{
@@ -34,7 +35,7 @@ use self::{
 use crate::domain::{checksum::Version, time::Timestamp};
 
 pub use latency::Latency;
-pub use record::{Outcome, Record, read_ledger};
+pub use record::{MadeReversal, Outcome, Record, read_ledger};
 pub use report::SimReport;
 pub use sale::{Kind, MOST_ITEMS, MadeSale, MakeError, SignedBody, SimTerminal, make_sale};
 pub use till::RetryPolicy;
@@ -68,6 +69,8 @@ pub struct SimOptions {
     pub seed_era_share: u32,
     /// Share of accepted submissions that are sent once more; the answer must be the same.
     pub replay_share: u32,
+    /// Share of accepted submissions whose first sale is voided right away.
+    pub void_share: u32,
     /// How long one request may take.
     pub request_timeout: Duration,
     /// When a till tries again.
@@ -94,6 +97,7 @@ impl SimOptions {
             batch_share: 100,
             seed_era_share: 300,
             replay_share: 10,
+            void_share: 0,
             request_timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),
             ledger_capacity: 1_000_000,
@@ -141,6 +145,10 @@ pub struct Counters {
     pub replays: AtomicU64,
     /// Of those, answered otherwise than the first time.
     pub replays_differ: AtomicU64,
+    /// Voids that were answered with yes.
+    pub voids: AtomicU64,
+    /// From sending a void to its final answer.
+    pub void_time: Latency,
     /// From the scheduled start of a submission to its final answer.
     pub answer_time: Latency,
     /// From sending a request to its final answer.
@@ -251,6 +259,7 @@ impl Sim {
             url: &self.url,
             retry: self.options.retry,
             counters: &self.counters,
+            request_time: &self.counters.request_time,
             stop: &self.stop,
         };
         Counters::add(&self.counters.sent);
@@ -260,6 +269,13 @@ impl Sim {
             self.counters.answer_time.record(due.elapsed());
         }
         self.count(&outcome, signed.sales.len());
+        let accepted = matches!(outcome, Outcome::Accepted { .. });
+        let mut reversals = Vec::new();
+        if accepted && self.options.void_share > 0 && hits(&mut rng, self.options.void_share) {
+            for sale in signed.sales.iter().take(1) {
+                reversals.push(self.void(terminal, sale.transaction_id).await);
+            }
+        }
         self.append(Record {
             submission_uuid: signed.submission_uuid,
             terminal_id: terminal.terminal_id,
@@ -269,8 +285,8 @@ impl Sim {
             outcome: outcome.clone(),
             body_digest: signed.digest,
             sales: signed.sales,
+            reversals,
         })?;
-        let accepted = matches!(outcome, Outcome::Accepted { .. });
         if accepted && hits(&mut rng, self.options.replay_share) {
             let (again, _) = till.post(&terminal.token, &signed.body).await;
             if again.is_some() {
@@ -281,6 +297,11 @@ impl Sim {
             }
         }
         Ok(())
+    }
+
+    fn refusal(&self, status: u16, code: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.entry(format!("{status} {code}")).or_default() += 1;
     }
 
     fn kind(&self, rng: &mut StdRng) -> Kind {
@@ -311,8 +332,7 @@ impl Sim {
             }
             Outcome::Refused { status, code } => {
                 Counters::add(&self.counters.refused);
-                let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-                *refusals.entry(format!("{status} {code}")).or_default() += 1;
+                self.refusal(*status, code);
             }
             Outcome::Unknown => Counters::add(&self.counters.unknown),
         }

@@ -1,7 +1,7 @@
 //! The end of processing: VALID or INVALID, the forward that follows and the notice, in one
 //! transaction.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Decision, Store, StoreError, deliveries,
@@ -14,19 +14,28 @@ use crate::domain::{sale::ValidationStatus, time::Timestamp};
 const VALID: Sql = Sql {
     name: "transactions.decide_valid",
     text: "UPDATE transactions SET validation_status = 'VALID', findings = NULL, decided_at = ? \
-           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL",
+           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
+           AND voided_at IS NULL",
 };
 
 const WITH_FINDINGS: Sql = Sql {
     name: "transactions.decide",
     text: "UPDATE transactions SET validation_status = CASE id {WHEN ? THEN ?| } END, \
            findings = CASE id {WHEN ? THEN ?| } END, decided_at = ? \
-           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL",
+           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
+           AND voided_at IS NULL",
+};
+
+/// For a sale that is void already: it is judged like any other, and never sent.
+const VOID: Sql = Sql {
+    name: "transactions.decide_void",
+    text: "UPDATE transactions SET validation_status = ?, findings = ?, decided_at = ? \
+           WHERE id = ? AND validation_status = 'PENDING' AND dead_code IS NULL",
 };
 
 const LOCK_PENDING: Sql = Sql {
     name: "transactions.lock_pending",
-    text: "SELECT id FROM transactions \
+    text: "SELECT id, voided_at IS NOT NULL FROM transactions \
            WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL ORDER BY id $LOCK",
 };
 
@@ -36,12 +45,18 @@ const INSERT_FORWARDS: Sql = Sql {
            VALUES {(?, ?, 'PENDING', 0, ?, ?)}",
 };
 
+const INSERT_WITHDRAWN: Sql = Sql {
+    name: "forwards.insert_withdrawn",
+    text: "INSERT INTO forwards (transaction_id, tenant_id, state, attempts, due_at, created_at, settled_at) \
+           VALUES (?, ?, 'WITHDRAWN', 0, NULL, ?, ?)",
+};
+
 /// A decision as it is written: the row, its status, and its findings as JSON.
 type Written<'a> = (i64, &'a str, Option<String>);
 
 impl Store {
-    /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once, a
-    /// decision with a notice its notification row, all in one transaction. Ones decided before keep
+    /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once (one
+    /// that is void: withdrawn, so that it is never sent), a decision with a notice its notification row, all in one transaction. Ones decided before keep
     /// their first decision, and ones given up stay so; the ids left alone are given back.
     ///
     /// # Errors
@@ -87,21 +102,46 @@ impl Store {
     /// Decides those still pending and gives the ids of the others.
     async fn decide_pending(&self, decisions: &[&Decision]) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.inner.db.begin().await?;
-        let mut pending = HashSet::new();
+        let mut pending = HashMap::new();
         for decisions in self.pieces(decisions) {
             let ids: Vec<i64> = decisions.iter().map(|decision| decision.id).collect();
             for row in tx.fetch(&LOCK_PENDING, ids.len(), &Binds::ids(&ids)).await? {
-                pending.insert(row.cells().int()?);
+                let mut cells = row.cells();
+                pending.insert(cells.int()?, cells.flag()?);
             }
         }
         let (decisions, left_alone): (Vec<&Decision>, Vec<&Decision>) = decisions
             .iter()
             .copied()
-            .partition(|decision| pending.contains(&decision.id));
+            .partition(|decision| pending.contains_key(&decision.id));
+        let (void, decisions): (Vec<&Decision>, Vec<&Decision>) = decisions
+            .into_iter()
+            .partition(|decision| pending.get(&decision.id) == Some(&true));
         self.mark_decided(&mut tx, &decisions).await?;
         self.insert_followers(&mut tx, &decisions).await?;
+        self.decide_void(&mut tx, &void).await?;
         tx.commit().await?;
         Ok(left_alone.iter().map(|decision| decision.id).collect())
+    }
+
+    /// Decides sales that were voided before their decision. They are few: one at a time.
+    async fn decide_void(&self, tx: &mut Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
+        for decision in decisions {
+            let findings = list_text(&decision.findings)?;
+            let status = decision.status.as_str();
+            let (at, id) = (decision.at.into(), decision.id.into());
+            let values = [status.into(), findings.as_deref().into(), at, id];
+            tx.execute(&VOID, 1, &values).await?;
+            if decision.status == ValidationStatus::Valid {
+                let values = [id, decision.tenant_id.into(), at, at];
+                tx.execute(&INSERT_WITHDRAWN, 1, &values).await?;
+            }
+        }
+        let notices: Vec<_> = decisions
+            .iter()
+            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
+            .collect();
+        self.insert_notices(tx, &notices).await
     }
 
     /// Decides those that are still pending and tells how many there were.

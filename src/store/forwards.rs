@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Store, StoreError,
+    ClaimedReversals, Store, StoreError,
     dialect::Sql,
     driver::Tx,
     pieces::{cut, fits_word},
@@ -35,6 +35,8 @@ pub struct ForwardItem {
     pub attempt: u32,
     /// When the terminal's sale first became due to be sent.
     pub created_at: Timestamp,
+    /// What is delivered, where it is not the sale itself but voids or refunds of it.
+    pub reversals: Option<ClaimedReversals>,
 }
 
 /// How one claimed sale ended.
@@ -139,7 +141,7 @@ const COUNT_DEAD: Sql = Sql {
 };
 
 /// Width of `forwards.batch_id`.
-const BATCH_ID: usize = 36;
+pub(super) const BATCH_ID: usize = 36;
 
 /// A delivery given up, as it is written.
 struct Death {
@@ -216,6 +218,7 @@ impl Store {
                 row,
                 attempt,
                 created_at,
+                reversals: None,
             });
         }
         Ok(Claim { token, items, held })

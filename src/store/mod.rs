@@ -6,6 +6,9 @@ mod tries;
 #[macro_use]
 mod transaction_row;
 
+#[macro_use]
+mod reversal_row;
+
 mod accept;
 mod audit;
 mod cells;
@@ -17,13 +20,17 @@ mod directory;
 mod driver;
 mod forwards;
 mod group;
+mod heartbeats;
 mod ids;
 mod lease;
 mod migrate;
 mod money;
+mod parked;
 mod pieces;
 mod pool;
 mod record;
+mod reversal_deliveries;
+mod reversals;
 mod submissions;
 mod sweep;
 mod tokens;
@@ -34,8 +41,11 @@ pub use audit::AuditRow;
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
 pub use forwards::{Claim, ForwardItem, Settled};
+pub use heartbeats::Heartbeat;
+pub use reversal_deliveries::ClaimedReversals;
+pub use reversals::{NewReversal, Reversed};
 pub use submissions::{Accepted, ItemResult, ItemState, NewSubmission, SubmissionView};
-pub use sweep::{AuditGap, Mark};
+pub use sweep::{AuditGap, Mark, ReversalGap};
 pub use tokens::TokenRow;
 pub use transactions::{Decision, Existing, TransactionView, Validated};
 
@@ -102,7 +112,7 @@ struct Inner {
 pub enum Sequence {
     /// `submissions.id`
     Submission,
-    /// `transactions.id`
+    /// `transactions.id` and `reversals.id`
     Transaction,
 }
 

@@ -1,7 +1,8 @@
 //! What is due and not moving: pages by key for the sweeper and for `tsms queue rebuild`.
 
-use super::{Store, StoreError, dialect::Sql, transaction_row, values::page};
+use super::{Store, StoreError, dialect::Sql, reversal_row, transaction_row, values::page};
 use crate::domain::{
+    reversal::Reversal,
     sale::{ForwardState, Transaction},
     time::Timestamp,
 };
@@ -15,6 +16,8 @@ pub enum Mark {
     Processing,
     /// `transactions.id` of audit.
     Audit,
+    /// `reversals.id` of audit.
+    Reversals,
 }
 
 /// A transaction with what is known of its delivery, for finding audit rows that are missing.
@@ -25,6 +28,15 @@ pub struct AuditGap {
     /// State of its delivery, if it has one, and when that ended.
     pub forward: Option<(ForwardState, Option<Timestamp>)>,
     /// The numbers of the changes ([`crate::domain::work::Change::number`]) that the audit log has.
+    pub audited: Vec<i64>,
+}
+
+/// A void or refund with the audit rows it has.
+#[derive(Clone, Debug)]
+pub struct ReversalGap {
+    /// The row.
+    pub reversal: Reversal,
+    /// The numbers of the changes that the audit log has.
     pub audited: Vec<i64>,
 }
 
@@ -75,12 +87,29 @@ const AUDIT: Sql = Sql {
     ),
 };
 
+const DUE: Sql = Sql {
+    name: "reversals.due",
+    text: "SELECT sale_id, tenant_id, due_at FROM reversals \
+           WHERE due_at >= ? AND due_at < ? AND (due_at > ? OR sale_id > ?) AND sale_id > 0 \
+           ORDER BY due_at, sale_id LIMIT ?",
+};
+
+const SCAN: Sql = Sql {
+    name: "reversals.scan",
+    text: concat!(
+        "SELECT ",
+        reversal_columns!(),
+        " FROM reversals r WHERE r.id > ? AND r.made_at < ? ORDER BY r.id LIMIT ?"
+    ),
+};
+
 impl Mark {
     const fn name(self) -> &'static str {
         match self {
             Mark::Validation => "validation",
             Mark::Processing => "processing",
             Mark::Audit => "audit",
+            Mark::Reversals => "reversals",
         }
     }
 }
@@ -210,6 +239,46 @@ impl Store {
             gap.audited = audited.remove(&gap.row.id).unwrap_or_default();
         }
         Ok(gaps)
+    }
+
+    /// As [`Store::due_forwards`], for voids and refunds: (sale, tenant, due at).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn due_reversals(
+        &self,
+        after: (Timestamp, i64),
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(i64, i64, Timestamp)>, StoreError> {
+        self.due(&DUE, after, before, limit).await
+    }
+
+    /// Voids and refunds above `after` in order of id, made before `before`, with the audit rows they
+    /// have. At most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn scan_reversals(
+        &self,
+        after: i64,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ReversalGap>, StoreError> {
+        let values = [after.into(), before.into(), page(limit)];
+        let mut found = Vec::new();
+        for row in self.inner.db.fetch(&SCAN, 1, &values).await? {
+            found.push(reversal_row::read(&mut row.cells())?);
+        }
+        let ids: Vec<i64> = found.iter().map(|reversal| reversal.id).collect();
+        let mut audited = self.audited(&ids).await?;
+        Ok(found
+            .into_iter()
+            .map(|reversal| ReversalGap {
+                audited: audited.remove(&reversal.id).unwrap_or_default(),
+                reversal,
+            })
+            .collect())
     }
 
     async fn due(

@@ -35,8 +35,17 @@ def before_call(ctx, case, kwargs):
     meta = case.meta
     if meta is None or meta.generation.mode.is_positive is not True:
         return
-    if case.operation.path == "/api/v1/transactions/official" and isinstance(case.body, dict):
+    if not isinstance(case.body, dict):
+        return
+    name = case.operation.definition.raw["operationId"]
+    if name == "submitSales":
         complete(case.body)
+    elif name == "voidSale":
+        void(case.body, case.path_parameters["id"])
+    elif name == "refundSale":
+        refund(case.body, case.path_parameters["id"])
+    elif name == "heartbeat" and case.body.get("client_time") is not None:
+        case.body["client_time"] = real(case.body["client_time"])
 
 
 def complete(body):
@@ -59,6 +68,28 @@ def complete(body):
     sign(body, sales)
 
 
+def void(body, sale):
+    """Its checksum covers two members alone."""
+    body["transaction_id"] = sale
+    body["void_reason"] = said(body["void_reason"])
+    covered = {name: body[name] for name in ("transaction_id", "void_reason")}
+    body["payload_checksum"] = newest(compare(covered)[-1])
+
+
+def refund(body, sale):
+    body.pop("payload_checksum", None)
+    body["transaction_id"] = sale
+    body["refund_reason"] = said(body["refund_reason"])
+    # A schema cannot ask for at most two decimals of a number.
+    amount = max(float(body["refund_amount"]), 0.01)
+    body["refund_amount"] = "%.2f" % min(amount, 9_999_999_999.99)
+
+
+def said(text):
+    """A text of blanks says nothing, and is refused."""
+    return text if text.strip(" ") else "-"
+
+
 def fresh():
     return str(uuid.uuid5(uuid.NAMESPACE_OID, str(next(NUMBERS))))
 
@@ -74,6 +105,8 @@ def real(time):
 
 def rows(listed, member, required):
     """Adds the rows that a schema cannot ask for by name."""
+    for row in listed:
+        row[member] = said(row[member])
     named = {row[member] for row in listed}
     listed.extend({member: name, "amount": 0} for name in required if name not in named)
 

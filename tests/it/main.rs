@@ -20,13 +20,16 @@ mod callbacks;
 mod contract;
 mod faults;
 mod journey;
+mod left;
 mod matrix;
 mod processes;
 mod procfile;
 mod promises;
 mod refusals;
+mod reversals;
 mod sandbox;
 mod sight;
+mod voids;
 mod webapp;
 mod world;
 

@@ -12,9 +12,10 @@ use tsms::{
 };
 
 use crate::{
+    left::unfinished,
     mariadb::MariaDb,
     servers::{Guarded, Redis, spare_port},
-    world::{DEADLINE, config_text, register, start_sink, unfinished},
+    world::{DEADLINE, config_text, register, start_sink},
 };
 
 /// One running line of the `Procfile`.

@@ -10,12 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tsms::{
     config::Config,
-    domain::{
-        sale::{ForwardState, ValidationStatus},
-        time::Timestamp,
-        token::{self, Kind},
-        work::Change,
-    },
+    domain::token::{self, Kind},
     fleet::{Fleet, FleetError, Roles},
     queue::{self, Queue},
     stage::Stage,
@@ -23,11 +18,11 @@ use tsms::{
         sim::SimTerminal,
         sink::{self, SinkHandle, SinkOptions},
     },
-    store::{self, AuditGap, NewTerminal, Store},
+    store::{self, NewTerminal, Store},
     telemetry::metrics,
 };
 
-use crate::{contract, mariadb::MariaDb, servers::Redis};
+use crate::{contract, left::unfinished, mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
@@ -56,8 +51,9 @@ pub(crate) struct World {
     pub(crate) tills: Vec<SimTerminal>,
     /// The queue server, where the tier has one.
     pub(crate) redis: Option<Redis>,
+    config: Arc<Config>,
     stop: CancellationToken,
-    roles: JoinHandle<Result<(), FleetError>>,
+    roles: Vec<JoinHandle<Result<(), FleetError>>>,
     sink_stop: CancellationToken,
     _folder: TempDir,
 }
@@ -91,13 +87,14 @@ impl World {
         store.migrate().await.unwrap();
         let queue = queue::open(&config.queue).await.unwrap();
         let tills = register(&store).await;
-        let fleet = Fleet::start(config, store.clone(), queue.clone(), roles)
+        let fleet = Fleet::start(config.clone(), store.clone(), queue.clone(), roles)
             .await
             .unwrap();
         let base = format!("http://{}", fleet.ingress.unwrap());
         let stop = fleet.stopper();
-        let roles = tokio::spawn(fleet.run());
+        let roles = vec![tokio::spawn(fleet.run())];
         Self {
+            config,
             base,
             http: reqwest::Client::new(),
             database,
@@ -111,6 +108,31 @@ impl World {
             sink_stop,
             _folder: folder,
         }
+    }
+
+    /// Starts further roles, as another process would.
+    pub(crate) async fn join(&mut self, roles: &Roles) {
+        let (config, stop) = (self.config.clone(), self.stop.clone());
+        let fleet = Fleet::start(config, self.store.clone(), self.queue.clone(), roles)
+            .await
+            .unwrap();
+        let stopper = fleet.stopper();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            stopper.cancel();
+        });
+        self.roles.push(tokio::spawn(fleet.run()));
+    }
+
+    /// Posts a JSON body to a path as `till`.
+    pub(crate) async fn post_to(&self, till: &SimTerminal, path: &str, body: String) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .bearer_auth(&till.token)
+            .header("content-type", "application/json")
+            .body(body);
+        Answer::of(request).await
     }
 
     /// Posts a body as `till`.
@@ -177,69 +199,15 @@ impl World {
     /// Ends the system as it is.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        self.roles.await.unwrap().unwrap();
+        for roles in self.roles {
+            roles.await.unwrap().unwrap();
+        }
         self.sink_stop.cancel();
     }
 
     /// The first till, which most tests use.
     pub(crate) fn till(&self) -> &SimTerminal {
         &self.tills[0]
-    }
-}
-
-/// What the record says is unfinished, for a person; empty when nothing is.
-pub(crate) async fn unfinished(store: &Store) -> String {
-    const PAGE: usize = 1000;
-    let mut left = String::new();
-    let mut after = 0;
-    loop {
-        let page = store
-            .scan_submissions(after, Timestamp::from_micros(i64::MAX), PAGE)
-            .await
-            .unwrap();
-        for (id, .., waits) in &page {
-            if *waits {
-                writeln!(left, "submission {id} waits for validation").unwrap();
-            }
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE && left.is_empty() => after = last.0,
-            _ => break,
-        }
-    }
-    after = 0;
-    while left.is_empty() {
-        let page = store
-            .scan_audit(after, Timestamp::from_micros(i64::MAX), PAGE)
-            .await
-            .unwrap();
-        for gap in &page {
-            if let Some(what) = missing(gap) {
-                writeln!(left, "transaction {}: {what}", gap.row.id).unwrap();
-            }
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = last.row.id,
-            _ => break,
-        }
-    }
-    left
-}
-
-fn missing(gap: &AuditGap) -> Option<&'static str> {
-    let audited = |change: Change| gap.audited.contains(&change.number());
-    if gap.row.status == ValidationStatus::Pending {
-        return Some("not decided");
-    }
-    if !audited(Change::Recorded) || !audited(Change::Decided) {
-        return Some("record or decision not audited");
-    }
-    match (gap.row.status, gap.forward.map(|(state, _)| state)) {
-        (ValidationStatus::Invalid, _) => None,
-        (_, Some(ForwardState::Forwarded)) if audited(Change::Forwarded) => None,
-        (_, Some(ForwardState::Dead)) if audited(Change::DeadLettered) => None,
-        (_, Some(ForwardState::Forwarded | ForwardState::Dead)) => Some("delivery not audited"),
-        _ => Some("not delivered"),
     }
 }
 
@@ -368,7 +336,7 @@ pub(crate) async fn register_till(
     };
     let terminal = store.create_terminal(&new).await.unwrap();
     let minted = token::mint(Kind::Terminal);
-    let abilities = ["transaction:create", "transaction:read"];
+    let abilities = ["transaction:create", "transaction:read", "heartbeat:send"];
     store
         .create_token(&minted.digest, Some(terminal.id), "test", &abilities, None)
         .await

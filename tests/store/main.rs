@@ -23,6 +23,8 @@ mod faults;
 mod forwarding;
 mod ids;
 mod notifying;
+mod refunding;
+mod reversing;
 mod schema;
 mod sweeping;
 mod validating;
@@ -94,6 +96,17 @@ on_both! {
         a_chain_has_no_gap_and_every_link_holds,
         two_writers_never_fork_a_chain,
         an_event_is_recorded_once;
+    reversing:
+        one_of_many_voids_wins,
+        a_sale_void_before_its_decision_is_never_sent,
+        a_void_meets_its_sale_wherever_it_is,
+        a_void_is_told_after_its_sale_and_once,
+        a_sweeper_finds_reversals_and_what_the_log_misses;
+    refunding:
+        refunds_never_exceed_their_sale,
+        a_refund_needs_a_valid_sale,
+        refunds_of_a_sale_travel_together_after_it,
+        the_newest_heartbeat_of_each_terminal_is_kept;
     ids:
         ids_are_unique_over_processes,
         an_old_block_is_thrown_away,

@@ -7,12 +7,16 @@ use uuid::Uuid;
 
 use super::{
     super::schedule::{Schedule, jittered},
-    Attempt,
     answer::{Ruling, Said},
     batches::Batch,
+    sender::Attempt,
 };
 use crate::{
-    domain::{sale::ForwardState, time::Timestamp},
+    domain::{
+        forward::{REFUSED, REJECTED},
+        sale::ForwardState,
+        time::Timestamp,
+    },
     outcome::Verdict,
     store::{ForwardItem, Settled},
 };
@@ -82,7 +86,7 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
         Ruling::Named(results) => match results.of(id, transaction_id, unique) {
             Said::Has => forwarded(),
             Said::Rejected { detail } => End::Dead {
-                code: "webapp_rejected",
+                code: REJECTED,
                 detail,
             },
             Said::Again => End::Later {
@@ -92,7 +96,7 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
         },
         Ruling::Later { code, after, .. } => End::Later { code, after: *after },
         Ruling::Refused { detail } => End::Dead {
-            code: "webapp_refused",
+            code: REFUSED,
             detail: detail.clone(),
         },
     }

@@ -11,6 +11,10 @@
 //! runs out within seconds; the sale is then sent again with the same ids, and the web application
 //! tells a repeat by them.
 //!
+//! A void or refund is delivered as its sale in its newer state, under the same id, after the sale's
+//! own delivery has ended: the job of either names the sale, and what of the sale is due is claimed. A
+//! web application that books the newest state of an id can so be told again and in any order.
+//!
 //! A job whose sale was not claimed comes back when the claim that holds the sale could have run out.
 //! If none does, the job is done: the sale has ended, or it is due later, when the delayed job of its
 //! last attempt (or, if that was lost, the sweeper) comes for it.
@@ -19,19 +23,19 @@ mod answer;
 mod batches;
 mod breaker;
 mod ends;
+mod sender;
 mod webapp;
 
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use answer::Ruling;
-use batches::{Batch, Parcel};
+use batches::Parcel;
 use ends::{End, Ended};
 use futures::{StreamExt, stream};
-use webapp::Origin;
+use sender::Sender;
 
 pub use webapp::WebApp;
 
@@ -40,18 +44,11 @@ use super::{
     schedule::{Budget, Schedule},
 };
 use crate::{
-    domain::{
-        forward::{Envelope, Item},
-        sale::Transaction,
-        time::Timestamp,
-        trace::{self, TraceContext},
-        work::AuditEvent,
-    },
+    domain::{forward::Item, reversal::Reversal, sale::Transaction, time::Timestamp, work::AuditEvent},
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
     store::{Claim, ForwardItem, Settled, StoreError},
-    telemetry::metrics,
 };
 
 /// Shortest time after which a job looks again at a sale that another claim holds.
@@ -71,15 +68,16 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
     }
     let claim = claim(ctx, jobs).await?;
     let mut run = Run::new(ctx, jobs, &claim);
-    let ids: Vec<i64> = claim.items.iter().map(|item| item.row.id).collect();
+    let (reversed, sold): (Vec<&ForwardItem>, Vec<&ForwardItem>) =
+        claim.items.iter().partition(|item| item.reversals.is_some());
+    let ids = |items: Vec<&ForwardItem>| items.iter().map(|item| item.row.id).collect();
+    let (sold, reversed): (Vec<i64>, Vec<i64>) = (ids(sold), ids(reversed));
     tokio::select! {
         worked = run.work_off(claim.items) => worked?,
-        never = renew(ctx, claim.token, &ids) => match never {},
+        never = renew(ctx, claim.token, &sold, &reversed) => match never {},
     }
     Ok(Outcome {
-        verdicts: (jobs.iter())
-            .map(|job| run.verdicts.remove(&job.key).unwrap_or(Verdict::Done))
-            .collect(),
+        verdicts: jobs.iter().map(|job| run.verdict(job.key)).collect(),
         next: run.next,
     })
 }
@@ -88,20 +86,26 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
 /// worker that lives has run out, for the one that holds it now is the one the sale has killed.
 pub(super) async fn bury(ctx: &Ctx, id: i64, reason: &str, now: Timestamp) -> Result<(), StoreError> {
     let hold = ctx.config.forwarding.claim_ms.duration();
-    let claim = ctx
+    let mut claim = ctx
         .store
         .claim_forwards(&[id], Vec::new(), now.plus(hold), hold)
         .await?;
-    if claim.items.is_empty() {
-        return Ok(());
-    }
-    let end = Settled::Dead {
+    let end = [Settled::Dead {
         id,
         at: now,
         code: super::PARKED,
         detail: reason.to_owned(),
-    };
-    ctx.store.settle_forwards(claim.token, &[end]).await?;
+    }];
+    if !claim.items.is_empty() {
+        ctx.store.settle_forwards(claim.token, &end).await?;
+        return Ok(());
+    }
+    ctx.store
+        .claim_reversals(&mut claim, &[id], now.plus(hold), hold)
+        .await?;
+    if !claim.items.is_empty() {
+        ctx.store.settle_reversals(claim.token, &end).await?;
+    }
     Ok(())
 }
 
@@ -116,23 +120,30 @@ async fn claim(ctx: &Ctx, jobs: &[Job]) -> Result<Claim, StoreError> {
         }
     }
     let hold = ctx.config.forwarding.claim_ms.duration();
-    ctx.store.claim_forwards(&ids, rows, Timestamp::now(), hold).await
+    let now = Timestamp::now();
+    let mut claim = ctx.store.claim_forwards(&ids, rows, now, hold).await?;
+    if claim.items.len() + claim.held.len() < ids.len() {
+        // What is left has ended, or is due later, or has a void or refund that is due.
+        ctx.store.claim_reversals(&mut claim, &ids, now, hold).await?;
+    }
+    Ok(claim)
 }
 
 /// Renews a claim three times in its length for as long as it is polled. Where the record is away the
 /// claim may run out; the sales are then sent twice at worst, with the same ids.
-async fn renew(ctx: &Ctx, token: i64, ids: &[i64]) -> Infallible {
+async fn renew(ctx: &Ctx, token: i64, sold: &[i64], reversed: &[i64]) -> Infallible {
     let hold = ctx.config.forwarding.claim_ms.duration();
     let mut turn = tokio::time::interval(hold / 3);
     turn.tick().await;
     loop {
         turn.tick().await;
-        if let Err(error) = ctx
-            .store
-            .renew_forwards(token, ids, Timestamp::now().plus(hold))
-            .await
-        {
-            tracing::warn!(%error, sales = ids.len(), "cannot renew a claim");
+        let until = Timestamp::now().plus(hold);
+        let renewed = match ctx.store.renew_forwards(token, sold, until).await {
+            Ok(()) => ctx.store.renew_reversals(token, reversed, until).await,
+            failed => failed,
+        };
+        if let Err(error) = renewed {
+            tracing::warn!(%error, sales = sold.len() + reversed.len(), "cannot renew a claim");
         }
     }
 }
@@ -145,6 +156,8 @@ struct Run<'a> {
     budget: Budget,
     schedule: Schedule,
     verdicts: HashMap<i64, Verdict>,
+    /// The sales of the claim.
+    claimed: HashSet<i64>,
     next: Vec<(Stage, Job)>,
 }
 
@@ -173,8 +186,22 @@ impl<'a> Run<'a> {
                 max: settings.retry_max_ms.duration(),
                 max_attempts: settings.max_attempts,
             },
+            claimed: claim.items.iter().map(|item| item.row.id).collect(),
             verdicts: held.collect(),
             next: Vec::new(),
+        }
+    }
+
+    /// The verdict on the next job that names a sale. The first one takes the verdict on the sale; a
+    /// second one comes back to look whether more of the sale is due: it may be there for a void.
+    fn verdict(&mut self, sale: i64) -> Verdict {
+        match self.verdicts.remove(&sale) {
+            Some(verdict) => verdict,
+            None if self.claimed.contains(&sale) => Verdict::Retry {
+                after: HELD_AT_LEAST,
+                code: "claimed_elsewhere",
+            },
+            None => Verdict::Done,
         }
     }
 
@@ -190,7 +217,11 @@ impl<'a> Run<'a> {
         let mut unwritable = Vec::new();
         for claimed in items {
             let from = terminals.get(&claimed.row.terminal_id).map(AsRef::as_ref);
-            match Item::new(&claimed.row, from) {
+            let item = match &claimed.reversals {
+                None => Item::new(&claimed.row, from),
+                Some(reversals) => Item::reversed(&claimed.row, from, &reversals.refunds),
+            };
+            match item {
                 Ok(item) => parcels.push(Parcel { item, claimed }),
                 Err(error) => unwritable.push(Ended {
                     claimed,
@@ -234,16 +265,22 @@ impl<'a> Run<'a> {
         let now = Timestamp::now();
         let mut settled = Vec::with_capacity(ended.len());
         let mut events = Vec::new();
+        let mut reversed = Vec::new();
         for Ended { claimed, end } in ended {
             let (tenant_id, id) = (claimed.row.tenant_id, claimed.row.id);
             let returns = self.jobs.get(&id).map_or(0, |job| job.attempt);
             let (settle, verdict) = end.settle(id, claimed.attempt, returns, now, &self.schedule);
+            self.verdicts.insert(id, verdict);
+            if let Some(reversals) = claimed.reversals {
+                reversed.push((reversals.claimed, settle));
+                continue;
+            }
             if let Some(state) = ends::state(&settle) {
                 events.extend(AuditEvent::delivered(tenant_id, id, state, now));
             }
-            self.verdicts.insert(id, verdict);
             settled.push(settle);
         }
+        self.settle_reversals(reversed, now).await?;
         let overtaken = self.ctx.store.settle_forwards(self.token, &settled).await?;
         if overtaken > 0 {
             // Which ones is not known here, so no event is made of a state that may not be in the
@@ -252,104 +289,43 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         for event in events {
-            let cause = self.jobs.get(&event.transaction_id);
-            let request_id = cause.map_or("", |job| job.request_id.as_str());
-            let job = super::audit_job(&[event], request_id, now);
-            self.next.extend(job.map(|job| (Stage::Audit, job)));
+            self.audit(event.transaction_id, event, now);
         }
         Ok(())
     }
-}
 
-/// What the batches of a set share while they are sent side by side.
-struct Sender<'a> {
-    ctx: &'a Ctx,
-    budget: Budget,
-    jobs: &'a HashMap<i64, &'a Job>,
-}
-
-impl Sender<'_> {
-    /// Sends a batch, and halves of it where it is refused; at most two POSTs a sale.
-    async fn deliver(&self, batch: Batch) -> Vec<Ended> {
-        let mut ended = Vec::with_capacity(batch.parcels.len());
-        let mut open = vec![batch];
-        while let Some(part) = open.pop() {
-            match self.attempt(&part).await {
-                Attempt::Judged {
-                    ruling: Ruling::Refused { .. },
-                    ..
-                } if part.parcels.len() > 1 => {
-                    let (first, second) = part.halves();
-                    open.extend([second, first]);
+    /// The same for voids and refunds, with the end of each sale.
+    async fn settle_reversals(
+        &mut self,
+        ended: Vec<(Vec<Reversal>, Settled)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ends: Vec<Settled> = ended.iter().map(|(_, end)| end.clone()).collect();
+        let overtaken = self.ctx.store.settle_reversals(self.token, &ends).await?;
+        for (reversals, end) in ended {
+            let Some(state) = ends::state(&end) else {
+                continue;
+            };
+            for mut reversal in reversals {
+                let sale = reversal.sale_id.unwrap_or(0);
+                if overtaken.contains(&sale) {
+                    continue;
                 }
-                attempt => ended.extend(ends::of(part, attempt)),
+                reversal.state = state;
+                reversal.settled_at = Some(now);
+                if let Some(event) = AuditEvent::reversal_delivered(&reversal) {
+                    self.audit(sale, event, now);
+                }
             }
         }
-        ended
+        Ok(())
     }
 
-    async fn attempt(&self, batch: &Batch) -> Attempt {
-        if !self.budget.left() {
-            return Attempt::NotReached;
-        }
-        let Some(permit) = self.ctx.webapp.breaker.permit() else {
-            return Attempt::BreakerOpen {
-                open: self.ctx.config.forwarding.breaker_open_ms.duration(),
-            };
-        };
-        let items: Vec<&Item> = batch.parcels.iter().map(|parcel| &parcel.item).collect();
-        let requests = self.requests_of(&items);
-        let envelope = Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now());
-        let started = Instant::now();
-        let origin = Origin {
-            request_id: requests.first().copied().unwrap_or_default(),
-            trace: self.trace_of(&items),
-        };
-        let ruling = self.ctx.webapp.post(permit, &envelope, origin).await;
-        metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
-        tracing::info!(
-            batch_id = envelope.batch_id,
-            tenant_id = batch.tenant_id,
-            sales = items.len(),
-            outcome = ruling.outcome(),
-            took_ms = started.elapsed().as_millis(),
-            request_ids = requests.join(","),
-            trace_id = origin.trace.map(TraceContext::trace_id),
-            "batch sent"
-        );
-        Attempt::Judged {
-            batch_id: envelope.batch_id,
-            ruling,
-        }
+    /// Passes an event on, with the request of the job that named the sale.
+    fn audit(&mut self, sale: i64, event: AuditEvent, now: Timestamp) {
+        let cause = self.jobs.get(&sale);
+        let request_id = cause.map_or("", |job| job.request_id.as_str());
+        let job = super::audit_job(&[event], request_id, now);
+        self.next.extend(job.map(|job| (Stage::Audit, job)));
     }
-
-    /// The requests that brought the sales in, each once, in the order of the batch.
-    fn requests_of(&self, items: &[&Item]) -> Vec<&str> {
-        let mut seen = HashSet::new();
-        items
-            .iter()
-            .filter_map(|item| self.jobs.get(&item.id()))
-            .map(|job| trace::request_id(&job.request_id))
-            .filter(|request| !request.is_empty() && seen.insert(*request))
-            .collect()
-    }
-
-    /// Our step in the trace of the first sale that is a part of one.
-    fn trace_of(&self, items: &[&Item]) -> Option<TraceContext> {
-        items
-            .iter()
-            .filter_map(|item| self.jobs.get(&item.id()))
-            .find_map(|job| trace::context(&job.request_id))
-            .map(TraceContext::child)
-    }
-}
-
-/// What came of sending a batch.
-enum Attempt {
-    /// There was no time left to send it within the time limit of the set.
-    NotReached,
-    /// The breaker is open.
-    BreakerOpen { open: Duration },
-    /// It was sent.
-    Judged { batch_id: String, ruling: Ruling },
 }

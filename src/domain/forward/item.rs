@@ -7,6 +7,7 @@ use crate::domain::{
     checksum::write_escaped,
     directory::{Tenant, Terminal},
     money::Money,
+    reversal::Reversal,
     sale::Transaction,
 };
 
@@ -26,7 +27,11 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn of(row: &Transaction, from: Option<&(Terminal, Tenant)>) -> Result<Self, Unwritable> {
+    pub(super) fn of(
+        row: &Transaction,
+        from: Option<&(Terminal, Tenant)>,
+        refunds: &[Reversal],
+    ) -> Result<Self, Unwritable> {
         let sale = &row.sale;
         let mut texts = Self {
             sent: String::with_capacity(ROOM),
@@ -50,6 +55,9 @@ impl Texts {
         }
         let processed_at = row.decided_at.unwrap_or(row.created_at);
         texts.word(r#","processed_at":"#, &processed_at.to_rfc3339(MILLISECONDS));
+        if !refunds.is_empty() {
+            texts.refunds(refunds)?;
+        }
         if row.voided_at.is_some() {
             texts.word(r#","status":"#, "VOIDED");
         }
@@ -92,6 +100,23 @@ impl Texts {
         texts.sent.push_str(r#","sc_vat_exempt_sales":"#);
         push_amount(&mut texts.sent, sale.taxes.sc_vat_exempt_sales)?;
         Ok(texts)
+    }
+
+    fn refunds(&mut self, refunds: &[Reversal]) -> Result<(), Unwritable> {
+        self.both(r#","refunded_amount":"#);
+        self.amount(refunds.iter().map(|refund| refund.amount).sum())?;
+        self.both(r#","refunds":["#);
+        for (position, refund) in refunds.iter().enumerate() {
+            self.both(if position == 0 { "" } else { "," });
+            self.both(r#"{"amount":"#);
+            self.amount(refund.amount)?;
+            self.text(r#","reason":"#, &refund.reason);
+            self.text(r#","reference":"#, &refund.reference);
+            self.word(r#","refunded_at":"#, &refund.made_at.to_rfc3339(MILLISECONDS));
+            self.both("}");
+        }
+        self.both("]");
+        Ok(())
     }
 
     fn both(&mut self, text: &str) {

@@ -186,6 +186,55 @@ fn a_void_says_so() {
     assert_eq!(value["void_reason"], "wrong \"price\"");
 }
 
+fn refund(id: i64, centavos: i64) -> Reversal {
+    Reversal {
+        id,
+        tenant_id: 125,
+        terminal_id: 4,
+        transaction_id: Uuid::from_u128(1),
+        sale_id: Some(1),
+        kind: crate::domain::reversal::ReversalKind::Refund,
+        reference: format!("RF-{id}"),
+        amount: Money::from_minor(centavos),
+        reason: "zurück \"/\"".to_owned(),
+        content: [0; 32],
+        made_at: Timestamp::parse("2025-08-19T12:00:00.25Z").unwrap(),
+        state: crate::domain::sale::ForwardState::Pending,
+        attempts: 0,
+        settled_at: None,
+    }
+}
+
+#[test]
+fn refunds_are_told_with_their_sum_and_their_checksum_holds() {
+    let item = Item::reversed(&row(1, 4), None, &[refund(8, 1_050), refund(9, 5)]).unwrap();
+    let (sent, right) = received(&item);
+    assert_eq!(
+        (&sent["checksum"], &right[0]),
+        (&Value::from(right[1].clone()), &right[1])
+    );
+    assert!(
+        item.json
+            .contains(r#""refunded_amount":10.55,"refunds":[{"amount":10.50,"#),
+        "{}",
+        item.json
+    );
+    assert_eq!(sent["refunds"][1]["reference"], "RF-9");
+    assert_eq!(sent["refunds"][1]["refunded_at"], "2025-08-19T12:00:00.250Z");
+    assert_eq!(sent["refunds"][0]["reason"], "zurück \"/\"");
+    let key = |refunds: &[Reversal]| {
+        let item = Item::reversed(&row(1, 4), None, refunds).unwrap();
+        Envelope::new(125, &[&item], &[], Timestamp::from_micros(0)).idempotency_key
+    };
+    let keys = [
+        key(&[]),
+        key(&[refund(8, 1_050)]),
+        key(&[refund(8, 1_050), refund(9, 5)]),
+    ];
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+    assert_eq!(key(&[refund(8, 1_050)]), keys[1]);
+}
+
 #[test]
 fn the_idempotency_key_knows_the_sales_and_nothing_else() {
     let (one, two) = (

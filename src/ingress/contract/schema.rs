@@ -54,6 +54,17 @@ pub(in crate::ingress) fn money_or_null() -> RefOr<Schema> {
     .into()
 }
 
+/// An exact amount as TSMS writes it.
+pub(in crate::ingress) fn money() -> RefOr<Schema> {
+    text(
+        Type::String.into(),
+        None,
+        r"^-?[0-9]{1,10}\.[0-9]{2}$",
+        "Exact, with two decimals.",
+    )
+    .into()
+}
+
 /// A row id as text, so that no reader makes a float of it.
 pub(in crate::ingress) fn row_id() -> RefOr<Schema> {
     text(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::payload;
 
 /// A text that can be shown: no control characters, line separators or marks of direction.
-const SHOWABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
+pub(super) const SHOWABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
 
 const EXAMPLE: &str = include_str!("example.json");
 
@@ -150,7 +150,7 @@ fn second_generation() -> Value {
 }
 
 /// A member that may be missing may be null as well.
-fn optional(schema: &Value) -> Value {
+pub(super) fn optional(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 

@@ -129,6 +129,27 @@ codes! {
     SubmissionConflict CONFLICT "submission_conflict" "Submission conflict" Never
         "The `submission_uuid` was accepted before with other content, which stands."
         "A defect of the till: a retry sends the same bytes; new content needs a new uuid."
+    AlreadyVoided CONFLICT "already_voided" "Already voided" Never
+        "The sale was voided by another request, which stands; `voided_at` and `void_reason` are its facts."
+        "Stop: the sale is void."
+    AlreadyRefunded CONFLICT "already_refunded" "Already refunded" Never
+        "A sale with refunds cannot become void."
+        "Refund the rest instead."
+    TransactionUndecided CONFLICT "transaction_undecided" "Transaction not decided yet" AfterWait
+        "Whether the sale is valid is not decided yet: too early for a refund."
+        "Send it again after the wait."
+    TransactionInvalid CONFLICT "transaction_invalid" "Transaction not valid" Never
+        "The sale is not valid: there is nothing to refund."
+        "Do not repeat it."
+    RefundConflict CONFLICT "refund_conflict" "Refund conflict" Never
+        "The `refund_reference_id` was used for another refund of the sale, which stands."
+        "A defect of the till: a new refund needs a new reference."
+    RefundExceedsSale CONFLICT "refund_exceeds_sale" "Refund exceeds the sale" Never
+        "More than what is left of the sale; `detail` names what is left."
+        "Refund at most that."
+    TooManyRefunds CONFLICT "too_many_refunds" "Too many refunds" Never
+        "The sale has as many refunds as it may; `detail` names the limit."
+        "Ask the operator."
     BodyTooLarge PAYLOAD_TOO_LARGE "body_too_large" "Body too large" Never
         "The body is larger than the limit that `detail` names."
         "Split the batch."

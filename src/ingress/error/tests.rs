@@ -54,6 +54,18 @@ fn every_error() -> Vec<Error> {
         Error::SubmissionConflict {
             accepted_at: Timestamp::from_micros(0),
         },
+        Error::AlreadyVoided {
+            voided_at: Timestamp::from_micros(0),
+            void_reason: "x".repeat(255),
+        },
+        Error::AlreadyRefunded,
+        Error::TransactionUndecided { retry_after: 1 },
+        Error::TransactionInvalid,
+        Error::RefundConflict {
+            refunded_at: Timestamp::from_micros(0),
+        },
+        Error::RefundExceedsSale { left: Money::MAX },
+        Error::TooManyRefunds { limit: 1 },
         Error::Internal,
     ]
 }

@@ -1,9 +1,9 @@
 use serde_json::json;
 
-use super::*;
+use super::{words::ItemWord, *};
 use crate::{
     domain::sale::{Adjustments, Sale, Severity, Taxes, Transaction},
-    store::ItemResult,
+    store::{ItemResult, ItemState},
 };
 
 const A: Uuid = Uuid::from_u128(0xa);
@@ -119,6 +119,10 @@ fn a_recorded_sale_shows_exact_amounts_and_utc_times() {
         "recorded_at": "1970-01-01T00:00:02.000250Z",
         "decided_at": "1970-01-01T00:00:03.000250Z",
         "voided_at": null,
+        "void_reason": null,
+        "void_forward": null,
+        "refunded_amount": null,
+        "refunds": [],
     });
     assert_eq!(shown, expected);
 }

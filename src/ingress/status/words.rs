@@ -19,6 +19,8 @@ pub(super) enum SaleState {
     Invalid,
     /// Could not be delivered; people see it.
     DeadLettered,
+    /// Void, whatever else became of it.
+    Voided,
 }
 
 /// Where an item of a submission stands.

@@ -75,8 +75,8 @@ impl Mall {
             draining.clone(),
             ops::Needs::Record,
         );
-        let app = Arc::new(App::new(Arc::clone(&config), store.clone(), committer));
-        let both = ["transaction:create", "transaction:read"];
+        let app = Arc::new(App::new(Arc::clone(&config), store.clone(), &queue, committer));
+        let both = ["transaction:create", "transaction:read", "heartbeat:send"];
         let (till, _) = register(&store, "S-1", &both).await;
         let (neighbour, _) = register(&store, "S-2", &both).await;
         let (blind, _) = register(&store, "S-3", &["transaction:read"]).await;

@@ -1,8 +1,8 @@
-//! One stage under the sweeper: where it stands between rounds, and a round of it.
+//! One source of jobs under the sweeper: where it stands between rounds, and a round of it.
 
 use super::{
     SweepError,
-    pages::{self, Cursor, Window},
+    pages::{self, Cursor, Source, Window},
     plan::{Memory, Plan},
 };
 use crate::{
@@ -13,9 +13,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What the sweeper knows of one stage. Kept in memory only: a new sweeper starts at the marks.
+/// What the sweeper knows of one source. Kept in memory only: a new sweeper starts at the marks.
 pub(super) struct Line {
-    pub(super) stage: Stage,
+    source: Source,
     memory: Memory,
     /// A pass that goes on in the next round.
     pass: Option<Pass>,
@@ -46,13 +46,18 @@ struct Order {
 }
 
 impl Line {
-    pub(super) const fn new(stage: Stage, now: Timestamp) -> Self {
+    pub(super) const fn new(source: Source, now: Timestamp) -> Self {
         Self {
-            stage,
+            source,
             memory: Memory::new(now),
             pass: None,
             place: None,
         }
+    }
+
+    /// The stage that takes the jobs.
+    pub(super) const fn stage(&self) -> Stage {
+        self.source.stage()
     }
 
     /// One round; gives how many jobs were enqueued again. After an error the next round starts where
@@ -76,13 +81,13 @@ impl Line {
         let mut place = match self.place {
             Some(place) => place,
             None => Place {
-                cursor: pages::start(store, self.stage).await?,
+                cursor: pages::start(store, self.source).await?,
                 unbroken: true,
             },
         };
         let (mut jobs, mut finished_to, mut more) = (Vec::new(), None, true);
         for _ in 0..order.pages.max(1) {
-            let page = pages::read(store, self.stage, place.cursor, &window).await?;
+            let page = pages::read(store, self.source, place.cursor, &window).await?;
             if place.unbroken {
                 finished_to = page.finished_to.or(finished_to);
             }
@@ -99,7 +104,7 @@ impl Line {
         let mut pushed = 0;
         if found > if order.spare { order.pass.delayed } else { 0 } {
             pushed = jobs.len();
-            queue.push(self.stage, jobs).await?;
+            queue.push(self.stage(), jobs).await?;
             self.memory.pushed(Timestamp::now());
         }
         self.place = more.then_some(place);
@@ -129,7 +134,7 @@ impl Line {
             let pages = settings.pages_per_round;
             return Ok(Some(order(pass.before, pass.delayed, pass.started, pages, true)));
         }
-        let depth = queue.depth(self.stage).await?;
+        let depth = queue.depth(self.stage()).await?;
         Ok(
             match self.memory.plan(now, &depth, settings.grace_ms.duration()) {
                 Plan::Rest => None,
@@ -142,7 +147,7 @@ impl Line {
     }
 
     async fn move_mark(&self, store: &Store, finished_to: Option<i64>) -> Result<(), StoreError> {
-        match pages::mark(self.stage).zip(finished_to) {
+        match pages::mark(self.source).zip(finished_to) {
             Some((mark, id)) => store.set_mark(mark, id).await,
             None => Ok(()),
         }

@@ -1,5 +1,7 @@
 //! What stands still, page by page, as jobs: the rows of every stage in one shape.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
@@ -9,9 +11,39 @@ use crate::{
     },
     queue::Job,
     stage::Stage,
-    store::{AuditGap, Mark, Store, StoreError},
+    store::{AuditGap, Mark, ReversalGap, Store, StoreError},
     workers,
 };
+
+/// Rows that are read by one order of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What a stage works on.
+    Of(Stage),
+    /// Voids and refunds that the audit log misses.
+    Reversals,
+}
+
+impl Source {
+    /// All of them; those of one stage stand together.
+    pub(super) fn all() -> impl Iterator<Item = Source> {
+        Stage::ALL.into_iter().flat_map(|stage| {
+            let more = (stage == Stage::Audit).then_some(Source::Reversals);
+            std::iter::once(Source::Of(stage)).chain(more)
+        })
+    }
+
+    /// The stage that takes the jobs.
+    pub(super) const fn stage(self) -> Stage {
+        match self {
+            Source::Of(stage) => stage,
+            Source::Reversals => Stage::Audit,
+        }
+    }
+}
+
+/// A void that waits for the row of its sale is looked at this often.
+const PARKED_PAUSE: Duration = Duration::from_secs(60);
 
 /// A place in the rows of a stage, in the order in which they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,28 +80,29 @@ pub(super) struct Page {
     pub(super) all_finished: bool,
 }
 
-/// Where the rows of a stage start, and the mark that may be moved over finished ones.
-pub(super) async fn start(store: &Store, stage: Stage) -> Result<Cursor, StoreError> {
-    Ok(match mark(stage) {
+/// Where the rows start, and the mark that may be moved over finished ones.
+pub(super) async fn start(store: &Store, source: Source) -> Result<Cursor, StoreError> {
+    Ok(match mark(source) {
         Some(mark) => Cursor::Id(store.mark(mark).await?),
         None => Cursor::Due(Timestamp::from_micros(i64::MIN), 0),
     })
 }
 
-/// The mark of a stage whose rows are read by id.
-pub(super) const fn mark(stage: Stage) -> Option<Mark> {
-    match stage {
-        Stage::Validation => Some(Mark::Validation),
-        Stage::Processing => Some(Mark::Processing),
-        Stage::Audit => Some(Mark::Audit),
-        Stage::Forwarding | Stage::Notification => None,
+/// The mark of rows that are read by id.
+pub(super) const fn mark(source: Source) -> Option<Mark> {
+    match source {
+        Source::Of(Stage::Validation) => Some(Mark::Validation),
+        Source::Of(Stage::Processing) => Some(Mark::Processing),
+        Source::Of(Stage::Audit) => Some(Mark::Audit),
+        Source::Reversals => Some(Mark::Reversals),
+        Source::Of(Stage::Forwarding | Stage::Notification) => None,
     }
 }
 
 /// Reads the page behind `cursor`.
 pub(super) async fn read(
     store: &Store,
-    stage: Stage,
+    source: Source,
     cursor: Cursor,
     window: &Window,
 ) -> Result<Page, StoreError> {
@@ -79,33 +112,41 @@ pub(super) async fn read(
     };
     let (before, limit) = (window.before, window.limit);
     let now = Timestamp::now();
-    match stage {
-        Stage::Validation => {
+    match source {
+        Source::Of(Stage::Validation) => {
             let rows = store.scan_submissions(after, before, limit).await?;
             Ok(by_id(cursor, window, rows, |(id, tenant, request, at, waits)| {
                 let found = waits.then(|| job(id, tenant, request, now));
                 (id, at, found.into_iter().collect(), !waits)
             }))
         }
-        Stage::Processing => {
+        Source::Of(Stage::Processing) => {
             let rows = store.scan_transactions(after, before, limit).await?;
             Ok(by_id(cursor, window, rows, |(id, tenant, at, pending)| {
                 let found = pending.then(|| job(id, tenant, String::new(), now));
                 (id, at, found.into_iter().collect(), !pending)
             }))
         }
-        Stage::Audit => {
+        Source::Of(Stage::Audit) => {
             let decided_to = store.mark(Mark::Processing).await?;
             let rows = store.scan_audit(after, before, limit).await?;
             Ok(by_id(cursor, window, rows, |gap| {
                 audit(&gap, decided_to, before, now)
             }))
         }
-        Stage::Forwarding => {
-            let rows = store.due_forwards(due, before, limit).await?;
+        Source::Reversals => {
+            let rows = store.scan_reversals(after, before, limit).await?;
+            Ok(by_id(cursor, window, rows, |gap| reversal(&gap, before, now)))
+        }
+        Source::Of(Stage::Forwarding) => {
+            store.unpark_due(before, now.plus(PARKED_PAUSE), limit).await?;
+            let mut rows = store.due_forwards(due, before, limit).await?;
+            rows.extend(store.due_reversals(due, before, limit).await?);
+            rows.sort_unstable_by_key(|&(id, _, due_at)| (due_at, id));
+            rows.truncate(limit);
             Ok(by_due(cursor, limit, rows, now))
         }
-        Stage::Notification => {
+        Source::Of(Stage::Notification) => {
             let rows = store.due_notices(due, before, limit).await?;
             Ok(by_due(cursor, limit, rows, now))
         }
@@ -155,15 +196,25 @@ fn audit(gap: &AuditGap, decided_to: i64, before: Timestamp, now: Timestamp) -> 
     let ended = match (gap.row.status, gap.forward) {
         (ValidationStatus::Invalid, _) => true,
         (ValidationStatus::Pending, _) => gap.row.id <= decided_to,
-        (ValidationStatus::Valid, Some((ForwardState::Forwarded | ForwardState::Dead, settled_at))) => {
-            settled_at.is_some()
-        }
+        (
+            ValidationStatus::Valid,
+            Some((ForwardState::Forwarded | ForwardState::Dead | ForwardState::Withdrawn, settled_at)),
+        ) => settled_at.is_some(),
         (ValidationStatus::Valid, _) => false,
     };
     let finished = ended && missing.is_empty();
     let due: Vec<_> = (missing.into_iter()).filter(|event| event.at < before).collect();
     let jobs = workers::audit_job(&due, "", now).into_iter().collect();
     (gap.row.id, gap.row.created_at, jobs, finished)
+}
+
+/// A void or refund is finished when its delivery has ended and all of it is recorded.
+fn reversal(gap: &ReversalGap, before: Timestamp, now: Timestamp) -> Row {
+    let missing = workers::audit::missing_of_reversal(gap);
+    let finished = gap.reversal.settled_at.is_some() && missing.is_empty();
+    let due: Vec<_> = (missing.into_iter()).filter(|event| event.at < before).collect();
+    let jobs = workers::audit_job(&due, "", now).into_iter().collect();
+    (gap.reversal.id, gap.reversal.made_at, jobs, finished)
 }
 
 fn job(key: i64, tenant_id: i64, request_id: String, now: Timestamp) -> Job {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     domain::{checksum::Version, time::Timestamp},
-    standin::sim::MadeSale,
+    standin::sim::{MadeReversal, MadeSale},
 };
 
 const TERMINAL: i64 = 7;
@@ -36,7 +36,75 @@ fn sent(outcome: Outcome, number: u128, centavos: i64, valid: bool) -> Record {
             amount: Money::from_minor(centavos),
             valid,
         }],
+        reversals: Vec::new(),
     }
+}
+
+/// The same with a void (`None`) or refunds asked for later.
+fn taken_back(mut record: Record, asked: &[(Option<i64>, Outcome)]) -> Record {
+    record.reversals = (asked.iter().cloned())
+        .map(|(centavos, outcome)| MadeReversal {
+            transaction_id: record.sales[0].transaction_id,
+            refund: centavos.map(Money::from_minor),
+            outcome,
+        })
+        .collect();
+    record
+}
+
+#[test]
+fn voids_and_refunds_are_held_against_the_state_of_each_sale() {
+    let records = [
+        taken_back(sent(accepted(), 1, 100, true), &[(None, accepted())]),
+        taken_back(sent(accepted(), 2, 100, true), &[(None, accepted())]),
+        taken_back(sent(accepted(), 3, 100, true), &[(None, refused())]),
+        taken_back(
+            sent(accepted(), 4, 100, true),
+            &[
+                (Some(10), accepted()),
+                (Some(20), accepted()),
+                (Some(5), Outcome::Unknown),
+            ],
+        ),
+        taken_back(sent(accepted(), 5, 100, true), &[(None, Outcome::Unknown)]),
+    ];
+    let state = |tsms_id, number, voided, refunded| Entry {
+        voided,
+        refunded: Money::from_minor(refunded),
+        ..held(tsms_id, number, 100)
+    };
+    // The first one was void before it was sent; of the last two both outcomes are right.
+    for (unknown_refund, unknown_void) in [(0, false), (5, true)] {
+        let entries = [
+            state(12, 2, true, 0),
+            state(13, 3, false, 0),
+            state(14, 4, false, 30 + unknown_refund),
+            state(15, 5, unknown_void, 0),
+        ];
+        let findings = compare(&records, &entries, &[]);
+        assert!(findings.is_clean(), "{findings}");
+    }
+    let entries = [
+        state(11, 1, false, 0),
+        state(13, 3, true, 0),
+        state(14, 4, false, 20),
+    ];
+    let findings = compare(&records, &entries, &[]);
+    let wrong: Vec<_> = findings
+        .states
+        .iter()
+        .map(|((_, sale), wrong)| (*sale, *wrong))
+        .collect();
+    let (told, held) = (Money::from_minor(30), Money::from_minor(20));
+    assert_eq!(
+        wrong,
+        [
+            (id(1), WrongState::VoidLost),
+            (id(3), WrongState::VoidMadeUp),
+            (id(4), WrongState::Refunded { told, held }),
+        ]
+    );
+    assert!(!findings.is_clean() && findings.lost.is_empty());
 }
 
 fn held(tsms_id: i64, number: u128, centavos: i64) -> Entry {
@@ -47,6 +115,7 @@ fn held(tsms_id: i64, number: u128, centavos: i64) -> Entry {
         transaction_id: id(number),
         amount: Money::from_minor(centavos),
         voided: false,
+        refunded: Money::ZERO,
         first_seen: Timestamp::from_micros(0),
         first_batch: "TSMS_1".to_owned(),
         received: 1,

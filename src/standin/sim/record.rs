@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::sale::MadeSale;
 use crate::domain::{
     checksum::{Digest, Version},
+    money::Money,
     sale::hex_digest,
     time::Timestamp,
 };
@@ -57,6 +58,21 @@ pub struct Record {
     pub body_digest: Digest,
     /// The sales inside.
     pub sales: Vec<MadeSale>,
+    /// The voids and refunds of them that were asked for later.
+    #[serde(default)]
+    pub reversals: Vec<MadeReversal>,
+}
+
+/// A void or refund that a till asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeReversal {
+    /// The sale.
+    pub transaction_id: Uuid,
+    /// How much was to go back; `None` is a void.
+    pub refund: Option<Money>,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
 }
 
 /// The records, appended and never changed; in a file as well if one is named.

@@ -32,6 +32,10 @@ pub struct SimReport {
     pub replays: u64,
     /// Of those, answered otherwise than the first time.
     pub replays_differ: u64,
+    /// Sales voided.
+    pub voids: u64,
+    /// From sending a void to its final answer.
+    pub void_time: Quantiles,
     /// From the scheduled start of a submission to its final answer.
     pub answer_time: Quantiles,
     /// From sending a request to its final answer.
@@ -87,6 +91,8 @@ impl SimReport {
             retries: Counters::read(&counters.retries),
             replays: Counters::read(&counters.replays),
             replays_differ: Counters::read(&counters.replays_differ),
+            voids: Counters::read(&counters.voids),
+            void_time: Quantiles::of(&counters.void_time),
             answer_time: Quantiles::of(&counters.answer_time),
             request_time: Quantiles::of(&counters.request_time),
             records,
@@ -123,6 +129,9 @@ impl fmt::Display for SimReport {
         )?;
         writeln!(f, "answers, from the scheduled start: {}", self.answer_time)?;
         write!(f, "requests, from sending: {}", self.request_time)?;
+        if self.voids > 0 {
+            write!(f, "\nvoids {}, from sending: {}", self.voids, self.void_time)?;
+        }
         if self.records_left_out > 0 {
             write!(f, "\n{} records did not fit into memory", self.records_left_out)?;
         }

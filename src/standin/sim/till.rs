@@ -11,7 +11,7 @@ use reqwest::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, record::Outcome};
+use super::{Counters, latency::Latency, record::Outcome};
 
 /// Most bytes of an answer that are kept and compared.
 const MOST_ANSWER: usize = 1024 * 1024;
@@ -54,6 +54,8 @@ pub(super) struct Till<'a> {
     pub(super) url: &'a str,
     pub(super) retry: RetryPolicy,
     pub(super) counters: &'a Counters,
+    /// Where the time of each request is noted.
+    pub(super) request_time: &'a Latency,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -140,7 +142,7 @@ impl Till<'_> {
         let Some(body) = read_whole(response).await else {
             return Try::Later(None);
         };
-        self.counters.request_time.record(sent.elapsed());
+        self.request_time.record(sent.elapsed());
         Try::Answered(Answer {
             status: status.as_u16(),
             body,

@@ -46,19 +46,20 @@ impl Batch {
     /// The same for the same sales in the same state, in whatever order: what one idempotency key
     /// may stand for.
     pub(super) fn fingerprint(&self) -> Digest {
-        let mut ids: Vec<(i64, bool)> = self
+        let mut ids: Vec<(i64, bool, Money)> = self
             .items
             .iter()
             .map(|item| match item {
-                Ok(item) => (item.tsms_id, item.voided),
-                Err(bad) => (bad.tsms_id, bad.voided),
+                Ok(item) => (item.tsms_id, item.voided, item.refunded),
+                Err(bad) => (bad.tsms_id, bad.voided, bad.refunded),
             })
             .collect();
         ids.sort_unstable();
         let mut hash = Sha256::new();
-        for (id, voided) in ids {
+        for (id, voided, refunded) in ids {
             hash.update(id.to_be_bytes());
             hash.update([u8::from(voided)]);
+            hash.update(refunded.minor().to_be_bytes());
         }
         hash.finalize().into()
     }
@@ -73,6 +74,7 @@ pub(super) struct Item {
     pub(super) transaction_id: Uuid,
     pub(super) amount: Money,
     pub(super) voided: bool,
+    pub(super) refunded: Money,
 }
 
 /// An item that breaks the contract, with as much of its identity as can be read.
@@ -81,6 +83,7 @@ pub(super) struct BadItem {
     pub(super) tsms_id: i64,
     pub(super) transaction_id: String,
     pub(super) voided: bool,
+    pub(super) refunded: Money,
     pub(super) code: &'static str,
     pub(super) complaint: String,
 }
@@ -155,6 +158,7 @@ fn read_item(item: &Node<'_>, owner: (i64, Option<i64>)) -> Result<Item, BadItem
         tsms_id: tsms_id.unwrap_or_default(),
         transaction_id: transaction_id.unwrap_or_default().to_owned(),
         voided: is_void(item),
+        refunded: exact(item, "refunded_amount").unwrap_or_default(),
         code,
         complaint,
     };
@@ -196,6 +200,10 @@ fn read_item(item: &Node<'_>, owner: (i64, Option<i64>)) -> Result<Item, BadItem
     }
     breaches.extend(rows(item, "adjustments", "adjustment_type", &ADJUSTMENTS));
     breaches.extend(rows(item, "taxes", "tax_type", &TAXES));
+    let refunded = refunds(item, amount).unwrap_or_else(|breach| {
+        breaches.push(breach.to_owned());
+        Money::ZERO
+    });
     if text(item, "checksum") != Some(item_checksum(item).as_str()) {
         return Err(bad(
             "checksum_mismatch",
@@ -211,10 +219,36 @@ fn read_item(item: &Node<'_>, owner: (i64, Option<i64>)) -> Result<Item, BadItem
                 transaction_id,
                 amount,
                 voided: is_void(item),
+                refunded,
             })
         }
         _ => Err(bad("invalid_item", breaches.join("; "))),
     }
+}
+
+/// What of the sale was refunded so far. Both members are there or none is.
+fn refunds(item: &Node<'_>, amount: Option<Money>) -> Result<Money, &'static str> {
+    let rows = match (item.get("refunded_amount"), item.get("refunds")) {
+        (None, None) => return Ok(Money::ZERO),
+        (Some(_), Some(Node::Array(rows))) if !rows.is_empty() => rows,
+        _ => return Err("refunded_amount without refunds, or the reverse"),
+    };
+    let refunded = exact(item, "refunded_amount").ok_or("refunded_amount is not an exact decimal")?;
+    let mut sum = Money::ZERO;
+    for row in rows {
+        let amount = exact(row, "amount").filter(|amount| *amount > Money::ZERO);
+        let sound = text(row, "reason").is_some()
+            && text(row, "reference").is_some()
+            && text(row, "refunded_at").is_some_and(is_instant);
+        sum = sum
+            + amount
+                .filter(|_| sound)
+                .ok_or("a refund without amount, reason, reference or time")?;
+    }
+    if sum != refunded || amount.is_none_or(|amount| refunded > amount) || is_void(item) {
+        return Err("refunds that do not add up, exceed the sale, or are of a void sale");
+    }
+    Ok(refunded)
 }
 
 fn is_void(item: &Node<'_>) -> bool {

@@ -35,12 +35,27 @@ pub struct Entry {
     pub amount: Money,
     /// Whether it was voided since.
     pub voided: bool,
+    /// How much of it was refunded since.
+    #[serde(default)]
+    pub refunded: Money,
     /// When it first came.
     pub first_seen: Timestamp,
     /// The batch that first brought it.
     pub first_batch: String,
     /// How often it came, the first time included.
     pub received: u64,
+}
+
+impl Entry {
+    /// What the sale is worth in effect: nothing when it is void, else what was not refunded.
+    #[must_use]
+    pub fn net(&self) -> Money {
+        if self.voided {
+            Money::ZERO
+        } else {
+            self.amount - self.refunded
+        }
+    }
 }
 
 /// The same sale of a terminal came under two ids of the sender. A web application that trusts the
@@ -74,6 +89,12 @@ pub struct Summary {
     pub turned_away: u64,
     /// The exact sum of the sales held.
     pub amount: Money,
+    /// The exact sum of what was refunded of them.
+    #[serde(default)]
+    pub refunded: Money,
+    /// The exact sum of what they are worth in effect: without voids, less refunds.
+    #[serde(default)]
+    pub net: Money,
     /// Requests by how they were answered.
     pub requests: BTreeMap<String, u64>,
     /// Breaches of the contract by the sender.
@@ -86,8 +107,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "sales held {} (voided {}), worth {}",
-            self.distinct, self.voided, self.amount
+            "sales held {} (voided {}), worth {}; refunded {}, net {}",
+            self.distinct, self.voided, self.amount, self.refunded, self.net
         )?;
         writeln!(
             f,
@@ -249,13 +270,22 @@ impl Ledger {
                 self.figures.conflicts += 1;
                 return ("rejected", Some("conflict"));
             }
-            if item.voided && !entry.voided {
+            // A sale only ever moves one way: an older state that comes late changes nothing.
+            let before = entry.net();
+            let news = if item.voided && !entry.voided {
                 entry.voided = true;
                 self.figures.voided += 1;
-                return ("accepted", Some("voided"));
-            }
-            self.figures.duplicates += 1;
-            return ("duplicate", None);
+                "voided"
+            } else if item.refunded > entry.refunded {
+                self.figures.refunded = self.figures.refunded + item.refunded - entry.refunded;
+                entry.refunded = item.refunded;
+                "refunded"
+            } else {
+                self.figures.duplicates += 1;
+                return ("duplicate", None);
+            };
+            self.figures.net = self.figures.net + entry.net() - before;
+            return ("accepted", Some(news));
         }
         let sale = (item.terminal_id, item.transaction_id);
         if let Some(&first) = self.by_sale.get(&sale) {
@@ -282,20 +312,21 @@ impl Ledger {
         self.figures.distinct += 1;
         self.figures.voided += u64::from(item.voided);
         self.figures.amount = self.figures.amount + item.amount;
-        self.entries.insert(
-            item.tsms_id,
-            Entry {
-                tsms_id: item.tsms_id,
-                tenant_id: item.tenant_id,
-                terminal_id: item.terminal_id,
-                transaction_id: item.transaction_id,
-                amount: item.amount,
-                voided: item.voided,
-                first_seen: now,
-                first_batch: batch_id.to_owned(),
-                received: 1,
-            },
-        );
+        let entry = Entry {
+            tsms_id: item.tsms_id,
+            tenant_id: item.tenant_id,
+            terminal_id: item.terminal_id,
+            transaction_id: item.transaction_id,
+            amount: item.amount,
+            voided: item.voided,
+            refunded: item.refunded,
+            first_seen: now,
+            first_batch: batch_id.to_owned(),
+            received: 1,
+        };
+        self.figures.refunded = self.figures.refunded + item.refunded;
+        self.figures.net = self.figures.net + entry.net();
+        self.entries.insert(item.tsms_id, entry);
         ("accepted", None)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::json;
 use tsms::{
-    domain::checksum::Version,
+    domain::{checksum::Version, payload::void_checksum},
     standin::sim::{SignedBody, SimTerminal},
 };
 use uuid::Uuid;
@@ -119,7 +120,7 @@ impl Scene {
             path: parameters
                 .first()
                 .map_or(operation.path.clone(), |name| operation.path.replace(name, &id)),
-            body: self.body(operation),
+            body: self.body(operation, &id),
             owner,
             unknown: Some(NOT_FOUND),
         });
@@ -141,12 +142,14 @@ impl Scene {
     }
 
     /// A body that the operation takes, new each time.
-    fn body(&self, operation: &Operation) -> Option<String> {
+    fn body(&self, operation: &Operation, id: &str) -> Option<String> {
         if !operation.takes_a_body() {
             return None;
         }
         match operation.id() {
-            "checksumSandbox" => Some("{}".to_owned()),
+            "checksumSandbox" | "heartbeat" => Some("{}".to_owned()),
+            "voidSale" => Some(void(id)),
+            "refundSale" => Some(r#"{"refund_amount":"0.01","refund_reason":"of the matrix"}"#.to_owned()),
             other => panic!("teach the matrix a body for {other}"),
         }
     }
@@ -198,6 +201,18 @@ impl Scene {
             }
         }
     }
+}
+
+/// A void that is right in all but, perhaps, the id.
+fn void(id: &str) -> String {
+    let reason = "of the matrix";
+    let checksum = void_checksum(Uuid::parse_str(id).unwrap_or_default(), reason);
+    let body = json!({
+        "transaction_id": id,
+        "void_reason": reason,
+        "payload_checksum": data_encoding::HEXLOWER.encode(&checksum),
+    });
+    body.to_string()
 }
 
 fn made(till: &SimTerminal, seed: u64) -> SignedBody {

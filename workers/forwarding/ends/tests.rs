@@ -54,6 +54,7 @@ fn parcel(id: i64, tenant_id: i64, terminal_id: i64, seconds: i64) -> Parcel {
             row,
             attempt: 1,
             created_at: time,
+            reversals: None,
         },
     }
 }

@@ -74,6 +74,57 @@ async fn a_void_is_one_more_effect_once() {
     assert_eq!(server.statuses(&void).await, ["duplicate"]);
     let summary = server.sink.summary();
     assert_eq!((summary.distinct, summary.voided), (1, 1));
+    assert_eq!(
+        (summary.amount.to_string(), summary.net.to_string()),
+        ("10.00".to_owned(), "0.00".to_owned())
+    );
+    assert_eq!(server.statuses(&batch_of(&[signed(&sale)])).await, ["duplicate"]);
+    assert!(
+        server.sink.entries()[0].voided,
+        "a late copy of the sale does not make it count again"
+    );
+}
+
+#[tokio::test]
+async fn refunds_add_up_once_and_an_older_state_changes_nothing() {
+    let server = Server::with_mode("ok").await;
+    let sale = item_text(1, "10.00");
+    let with = |total: &str, rows: &str| {
+        let sale = sale.strip_suffix('}').unwrap();
+        batch_of(&[signed(&format!(
+            r#"{sale},"refunded_amount":{total},"refunds":[{rows}]}}"#
+        ))])
+    };
+    let row = |amount: &str, reference: &str| {
+        format!(
+            r#"{{"amount":{amount},"reason":"r","reference":"{reference}","refunded_at":"2025-08-19T11:00:00.000Z"}}"#
+        )
+    };
+    let one = with("1.50", &row("1.50", "a"));
+    let two = with("4.00", &format!("{},{}", row("1.50", "a"), row("2.50", "b")));
+    // The second state comes first, even before the sale: it says all that the others say.
+    assert_eq!(server.statuses(&two).await, ["accepted"]);
+    for older in [&one, &batch_of(&[signed(&sale)]), &two] {
+        assert_eq!(server.statuses(older).await, ["duplicate"]);
+    }
+    let summary = server.sink.summary();
+    assert_eq!(
+        (summary.refunded.to_string(), summary.net.to_string()),
+        ("4.00".to_owned(), "6.00".to_owned())
+    );
+    for (total, rows) in [
+        ("1.00", row("1.50", "a")),
+        ("11.00", row("11.00", "a")),
+        ("0.00", row("0.00", "a")),
+        ("1.50", String::new()),
+    ] {
+        assert_eq!(
+            server.statuses(&with(total, &rows)).await,
+            ["rejected"],
+            "{total} {rows}"
+        );
+    }
+    assert_eq!(server.sink.summary().net.to_string(), "6.00");
 }
 
 #[tokio::test]
