@@ -9,6 +9,7 @@ mod directory;
 mod enrolment;
 mod fail;
 mod limits;
+mod metrics;
 mod print;
 mod queue;
 mod roles;
@@ -72,6 +73,8 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
+    Metrics(metrics::MetricsCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Checksum(checksum::ChecksumCommand),
@@ -107,6 +110,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Metrics(command) => metrics::run(&command),
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Sink(args) => sink::run(&setup, args).await,

@@ -7,6 +7,7 @@ pub mod checksum_report;
 mod decimal;
 pub mod directory;
 pub mod forward;
+pub mod hold;
 pub mod json;
 pub mod keyring;
 pub mod money;

@@ -35,6 +35,10 @@ pub enum Subject {
     Tenant(i64),
     /// An enrolment code.
     Enrolment(i64),
+    /// A hold of a queue or a tenant; 0 for several.
+    Hold(i64),
+    /// A change of the width of a queue.
+    Width(i64),
 }
 
 /// Who did what and when.
@@ -105,6 +109,8 @@ impl Subject {
             Subject::Terminal(_) => "terminal",
             Subject::Tenant(_) => "tenant",
             Subject::Enrolment(_) => "enrolment",
+            Subject::Hold(_) => "hold",
+            Subject::Width(_) => "width",
         }
     }
 
@@ -114,7 +120,9 @@ impl Subject {
             | Subject::Family(id)
             | Subject::Terminal(id)
             | Subject::Tenant(id)
-            | Subject::Enrolment(id) => id,
+            | Subject::Enrolment(id)
+            | Subject::Hold(id)
+            | Subject::Width(id) => id,
         }
     }
 
@@ -125,6 +133,8 @@ impl Subject {
             "terminal" => Ok(Subject::Terminal(id)),
             "tenant" => Ok(Subject::Tenant(id)),
             "enrolment" => Ok(Subject::Enrolment(id)),
+            "hold" => Ok(Subject::Hold(id)),
+            "width" => Ok(Subject::Width(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

@@ -19,6 +19,7 @@ mod access;
 mod administration;
 mod bodies;
 mod callbacks;
+mod control;
 mod faults;
 mod journey;
 mod left;

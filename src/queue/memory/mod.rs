@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::jobs::Jobs;
 use super::{
-    Activity, Depth, Job, Pool, Progress, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError, Valve,
     line::{Fate, Line, Set, Settled},
 };
 use crate::{config, stage::Stage};
@@ -89,8 +89,12 @@ impl Memory {
         self.stage(stage).lock().parked(limit)
     }
 
+    pub(super) fn peek(&self, stage: Stage, limit: usize) -> Vec<Job> {
+        self.stage(stage).lock().peek(limit)
+    }
+
     /// Starts the tasks behind a pool.
-    pub(super) fn start(&self, stage: Stage, pool: Pool, stop: &CancellationToken) -> Line {
+    pub(super) fn start(&self, stage: Stage, pool: Pool, valve: &Valve, stop: &CancellationToken) -> Line {
         let queue = self.stage(stage);
         let number = queue.lock().number();
         let share = Share {
@@ -101,7 +105,13 @@ impl Memory {
         // Room for one: a set is only taken once the one before it has been begun.
         let (give, sets) = mpsc::channel(1);
         let (settle, settled) = mpsc::channel(pool.concurrency.max(1));
-        let reader = read(Arc::clone(queue), number, pool, give, stop.clone());
+        let reader = read(
+            (Arc::clone(queue), number),
+            pool,
+            valve.clone(),
+            give,
+            stop.clone(),
+        );
         let settler = carry_out(share, settled, self.activity.clone());
         Line {
             sets,
@@ -129,9 +139,9 @@ impl Drop for Share {
 
 /// Takes sets and gives them to the worker until the stop signal.
 async fn read(
-    queue: Arc<StageQueue>,
-    number: u64,
+    (queue, number): (Arc<StageQueue>, u64),
     pool: Pool,
+    valve: Valve,
     give: mpsc::Sender<Set>,
     stop: CancellationToken,
 ) {
@@ -142,14 +152,23 @@ async fn read(
             room = give.reserve() => room,
         };
         let Ok(room) = room else { return };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = valve.may_take() => {}
+        }
         let changed = queue.changed.notified();
         tokio::pin!(changed);
         loop {
             // Listening begins before looking, so that no change in between is missed.
             changed.as_mut().enable();
+            if valve.flow().shut {
+                break;
+            }
             let wake = match queue.take(pool, number) {
                 Ok(set) => {
                     let few = set.len() < pool.batch;
+                    valve.took();
                     room.send(set);
                     if few && !pool.gather.is_zero() {
                         tokio::select! {
@@ -164,6 +183,7 @@ async fn read(
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                () = valve.shut() => {}
                 () = changed.as_mut() => changed.set(queue.changed.notified()),
                 () = sleep_until(wake) => {}
             }

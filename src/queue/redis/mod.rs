@@ -12,6 +12,7 @@ mod live;
 mod outage;
 mod reader;
 mod scripts;
+mod server;
 mod settle;
 mod wire;
 
@@ -38,7 +39,7 @@ use self::{
     scripts::SCRIPTS,
 };
 use super::{
-    Activity, Depth, Job, Pool, Progress, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError, Valve,
     fair::{Lane, Meter},
     line::{EntryId, Line},
 };
@@ -191,7 +192,13 @@ impl Redis {
     }
 
     /// Starts the tasks behind a pool, under a name that no other pool ever has.
-    pub(super) fn start(&self, stage: Stage, pool: Pool, stop: &CancellationToken) -> (Arc<Life>, Line) {
+    pub(super) fn start(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        valve: &Valve,
+        stop: &CancellationToken,
+    ) -> (Arc<Life>, Line) {
         let life = Arc::new(Life {
             client: self.client.clone(),
             shared: self.shared.clone(),
@@ -199,6 +206,7 @@ impl Redis {
             keys: self.keys(stage),
             stage,
             pool,
+            valve: valve.clone(),
             consumer: consumer(),
             live: Live::default(),
             activity: self.activity.clone(),
@@ -238,6 +246,7 @@ pub(super) struct Life {
     keys: Keys,
     stage: Stage,
     pool: Pool,
+    valve: Valve,
     consumer: String,
     live: Live,
     activity: Activity,
