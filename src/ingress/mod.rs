@@ -13,6 +13,7 @@ mod body;
 mod caller;
 mod client_addr;
 mod commit;
+pub mod contract;
 mod deadline;
 mod enqueue;
 mod error;
@@ -34,6 +35,7 @@ mod refusals;
 mod request_id;
 mod retry_after;
 mod reverse;
+mod sandbox;
 mod seats;
 mod security;
 mod status;
@@ -44,14 +46,16 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use tokio::sync::Semaphore;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
+};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
 };
 use uuid::Uuid;
 
@@ -97,6 +101,7 @@ struct App {
     body_budget: Arc<Semaphore>,
     /// Places for voids and refunds under way.
     reversals: Semaphore,
+    sandbox: Arc<Semaphore>,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
@@ -140,6 +145,7 @@ impl App {
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
+            sandbox: Arc::new(Semaphore::new(settings.sandbox_concurrency)),
             bounds,
             retry_after: retry_after::RetryAfter::new(settings),
             store,
@@ -352,23 +358,43 @@ fn submission_url(submission_uuid: Uuid) -> String {
     format!("/api/v1/submissions/{submission_uuid}")
 }
 
+/// The routes for tills. A route is added with its document or not at all: `tests/tidy.rs` refuses
+/// axum's own way.
+fn tills() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(submit::submit).layer(middleware::from_fn(linger::linger)))
+        .routes(routes!(reverse::void))
+        .routes(routes!(reverse::refund))
+        .routes(routes!(heartbeat::heartbeat))
+        .routes(routes!(status::transaction))
+        .routes(routes!(status::submission))
+        .merge(sandbox::api())
+}
+
+/// What the handlers of all routes say about themselves.
+fn documented() -> OpenApi {
+    let mut routes: OpenApiRouter = OpenApiRouter::default();
+    for api in [
+        tills().into_openapi(),
+        auth::api().into_openapi(),
+        admin::api().into_openapi(),
+        ops::api(Arc::default()).into_openapi(),
+        contract::pages::<()>().into_openapi(),
+    ] {
+        routes.get_openapi_mut().merge(api);
+    }
+    routes.into_openapi()
+}
+
 fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes = Router::new()
-        .route(
-            SUBMIT,
-            post(submit::submit).layer(middleware::from_fn(linger::linger)),
-        )
-        .route(VOID, post(reverse::void))
-        .route(REFUND, post(reverse::refund))
-        .route(HEARTBEAT, post(heartbeat::heartbeat))
-        .route(TRANSACTION, get(status::transaction))
-        .route(SUBMISSION, get(status::submission))
-        .merge(auth::routes())
-        .merge(admin::routes())
+    let routes: Router = tills()
+        .merge(auth::api())
+        .merge(admin::api())
         .with_state(app)
-        .merge(ops::routes(ops));
-    frame(routes, limit)
+        .merge(contract::pages())
+        .into();
+    frame(routes.merge(ops::routes(ops)), limit)
 }
 
 /// What is the same around all routes: problem documents for unknown paths and methods, and

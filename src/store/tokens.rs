@@ -1,6 +1,7 @@
 //! Tokens: who may ask, known by the hash of what they present.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     Store, StoreError,
@@ -18,7 +19,7 @@ use crate::domain::{
 };
 
 /// How a token came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// By a person.
