@@ -52,7 +52,7 @@ const TAGS: [(&str, &str); 6] = [
 /// The document as it is served and as it lies in `docs/openapi.json`.
 #[must_use]
 pub fn openapi() -> String {
-    let mut text = serde_json::to_string_pretty(&document(super::documented())).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&document(super::routes::documented())).unwrap_or_default();
     text.push('\n');
     text
 }

@@ -19,6 +19,7 @@ use super::{
     caller::{BEAT, Beater},
     contract::schema,
     error::Error,
+    form::is_object,
 };
 use crate::{
     config,
@@ -98,12 +99,14 @@ fn read(body: &[u8]) -> Result<Said, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(Said::default());
     }
-    serde_json::from_slice(body).map_err(|_| {
-        field(
+    let said = (is_object(body) || body.trim_ascii() == b"null").then(|| serde_json::from_slice(body));
+    match said {
+        Some(Ok(said)) => Ok(Option::unwrap_or_default(said)),
+        _ => Err(field(
             "",
             "an object with client_time (a text) and backlog (a whole number), or nothing, is expected",
-        )
-    })
+        )),
+    }
 }
 
 fn field(pointer: &str, message: &str) -> Error {

@@ -35,6 +35,7 @@ mod refusals;
 mod request_id;
 mod retry_after;
 mod reverse;
+mod routes;
 mod sandbox;
 mod seats;
 mod security;
@@ -46,18 +47,11 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
 use tokio::sync::Semaphore;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use utoipa::openapi::OpenApi;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
-    routes,
-};
-use uuid::Uuid;
 
 use crate::{
     config::Config,
@@ -72,6 +66,9 @@ use crate::{
     store::{Store, StoreError},
 };
 use error::Error;
+use routes::{
+    HEARTBEAT, REFUND, SUBMISSION, SUBMIT, TRANSACTION, VOID, frame, router, status_url, submission_url,
+};
 
 /// The ingress cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -341,69 +338,6 @@ async fn warn_of_lost_peppers(keyring: &Keyring, store: &Store) {
         }
         Err(error) => tracing::warn!(%error, "cannot see which peppers tokens are hashed with"),
     }
-}
-
-const SUBMIT: &str = "/api/v1/transactions/official";
-const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
-const VOID: &str = "/api/v1/transactions/{id}/void";
-const REFUND: &str = "/api/v1/transactions/{id}/refund";
-const HEARTBEAT: &str = "/api/v1/heartbeat";
-const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
-
-fn status_url(transaction_id: Uuid) -> String {
-    format!("/api/v1/transactions/{transaction_id}/status")
-}
-
-fn submission_url(submission_uuid: Uuid) -> String {
-    format!("/api/v1/submissions/{submission_uuid}")
-}
-
-/// The routes for tills. A route is added with its document or not at all: `tests/tidy.rs` refuses
-/// axum's own way.
-fn tills() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default()
-        .routes(routes!(submit::submit).layer(middleware::from_fn(linger::linger)))
-        .routes(routes!(reverse::void))
-        .routes(routes!(reverse::refund))
-        .routes(routes!(heartbeat::heartbeat))
-        .routes(routes!(status::transaction))
-        .routes(routes!(status::submission))
-        .merge(sandbox::api())
-}
-
-/// What the handlers of all routes say about themselves.
-fn documented() -> OpenApi {
-    let mut routes: OpenApiRouter = OpenApiRouter::default();
-    for api in [
-        tills().into_openapi(),
-        auth::api().into_openapi(),
-        admin::api().into_openapi(),
-        ops::api(Arc::default()).into_openapi(),
-        contract::pages::<()>().into_openapi(),
-    ] {
-        routes.get_openapi_mut().merge(api);
-    }
-    routes.into_openapi()
-}
-
-fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
-    let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes: Router = tills()
-        .merge(auth::api())
-        .merge(admin::api())
-        .with_state(app)
-        .merge(contract::pages())
-        .into();
-    frame(routes.merge(ops::routes(ops)), limit)
-}
-
-/// What is the same around all routes: problem documents for unknown paths and methods, and
-/// [`observe`]. A request may take `limit`.
-fn frame(routes: Router, limit: Duration) -> Router {
-    routes
-        .fallback(async || Error::NotFound)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(limit, observe::observe))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Tokens: who may ask, known by the hash of what they present.
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{
     Store, StoreError,
@@ -19,7 +18,7 @@ use crate::domain::{
 };
 
 /// How a token came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// By a person.

@@ -4,6 +4,7 @@ Only requests that are meant to be good are completed; what is meant to be refus
 made. Checksums come from the sandbox of the server under test, which knows every number's text.
 """
 
+import collections
 import itertools
 import json
 import os
@@ -28,24 +29,60 @@ ADJUSTMENTS = (
 )
 TAXES = ("VAT", "VATABLE_SALES", "SC_VAT_EXEMPT_SALES")
 NUMBERS = itertools.count(1)
+# Sales that the server took: some to be void, one to be refunded bit by bit.
+TAKEN = collections.deque(maxlen=100)
+
+
+@schemathesis.hook
+def after_call(ctx, case, response):
+    if case.operation.definition.raw["operationId"] == "submitSales" and response.status_code == 202:
+        TAKEN.extend(sale["transaction_id"] for sale in sales_of(case.body))
 
 
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
+    name = case.operation.definition.raw["operationId"]
+    if name in ("rotateToken", "revokeToken") and str(case.path_parameters.get("id")) == TILL["admin_id"]:
+        # The token that asks would be gone, and everything after it a 401.
+        case.path_parameters["id"] = TILL["spare_id"]
     meta = case.meta
     if meta is None or meta.generation.mode.is_positive is not True:
         return
+    if isinstance(case.query, dict) and "limit" in case.query:
+        # The most rows of a page is a setting, which a schema cannot know.
+        case.query["limit"] = min(int(case.query["limit"]), 500)
     if not isinstance(case.body, dict):
         return
-    name = case.operation.definition.raw["operationId"]
     if name == "submitSales":
         complete(case.body)
     elif name == "voidSale":
+        if TAKEN:
+            case.path_parameters["id"] = TAKEN.pop()
         void(case.body, case.path_parameters["id"])
     elif name == "refundSale":
+        if TAKEN:
+            case.path_parameters["id"] = TAKEN[0]
         refund(case.body, case.path_parameters["id"])
     elif name == "heartbeat" and case.body.get("client_time") is not None:
         case.body["client_time"] = real(case.body["client_time"])
+    else:
+        administer(name, case.body)
+
+
+def administer(name, body):
+    """Names what is there, and times and networks that are some."""
+    if name in ("createTerminal", "enrol"):
+        body["tenant_id"] = TILL["tenant_id"]
+    if body.get("expires_at") is not None:
+        body["expires_at"] = "2099-12-31T00:00:00Z"
+    if name == "issueToken":
+        if body.get("terminal_id") is not None:
+            body["terminal_id"] = TILL["terminal_id"]
+            body["abilities"] = [word for word in body.get("abilities", []) if not word.startswith("admin:")]
+        else:
+            body["abilities"] = ["admin:tenants"]
+        if body.get("networks") is not None:
+            body["networks"] = "10.0.0.0/8, 192.0.2.7"
 
 
 def complete(body):
@@ -54,8 +91,7 @@ def complete(body):
     body["terminal_id"] = TILL["terminal_id"]
     body["submission_uuid"] = fresh()
     body["submission_timestamp"] = real(body["submission_timestamp"])
-    single = [body["transaction"]] if "transaction" in body else []
-    sales = single + body.get("transactions", [])
+    sales = sales_of(body)
     body["transaction_count"] = len(sales)
     for sale in sales:
         sale["transaction_id"] = fresh()
@@ -66,6 +102,11 @@ def complete(body):
             rows(sale["adjustments"], "adjustment_type", ADJUSTMENTS)
             rows(sale["taxes"], "tax_type", TAXES)
     sign(body, sales)
+
+
+def sales_of(body):
+    single = [body["transaction"]] if "transaction" in body else []
+    return single + body.get("transactions", [])
 
 
 def void(body, sale):

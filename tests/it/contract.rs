@@ -71,6 +71,19 @@ impl Operation {
         Some(abilities.map(|ability| ability.as_str().unwrap()).collect())
     }
 
+    /// Whether one of its answers has this code.
+    pub(crate) fn documents(&self, code: &str) -> bool {
+        let answers = self.about["responses"].as_object().unwrap().values();
+        let mut codes = answers.flat_map(|answer| {
+            let schema = &answer["content"]["application/problem+json"]["schema"];
+            schema["allOf"][1]["properties"]["code"]["enum"]
+                .as_array()
+                .into_iter()
+                .flatten()
+        });
+        codes.any(|listed| listed == code)
+    }
+
     pub(crate) fn takes_a_body(&self) -> bool {
         self.about.get("requestBody").is_some()
     }

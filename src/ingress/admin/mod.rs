@@ -9,6 +9,8 @@ mod tenants;
 mod terminals;
 mod tokens;
 
+pub(super) use tokens::MOST_ABILITIES;
+
 use std::{marker::PhantomData, sync::Arc};
 
 use axum::extract::{FromRequestParts, Path, Query};
@@ -125,14 +127,16 @@ impl<S: Send + Sync> FromRequestParts<S> for RowId {
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Only rows with a greater id: `next` of the page before.
-    #[param(required = false)]
+    #[param(required = false, minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     after: i64,
     /// Most rows; at most `admin.page_rows`, which is also what is meant unless given.
     #[param(minimum = 1)]
     limit: Option<usize>,
     /// Only those of this tenant, where the list has tenants.
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     tenant_id: Option<i64>,
     /// Only those of this terminal, where the list has terminals.
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     terminal_id: Option<i64>,
 }
 
@@ -145,7 +149,8 @@ impl FromRequestParts<Arc<App>> for Page {
             .map_err(|_| Error::InvalidQuery)?;
         let most = app.config.admin.page_rows;
         let limit = page.limit.unwrap_or(most);
-        if limit == 0 || limit > most {
+        let ids = [page.tenant_id, page.terminal_id];
+        if limit == 0 || limit > most || page.after < 0 || ids.into_iter().flatten().any(|id| id < 1) {
             return Err(Error::InvalidQuery);
         }
         page.limit = Some(limit);

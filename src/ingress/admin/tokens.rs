@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Most abilities of a token.
-const MOST_ABILITIES: usize = 16;
+pub(in crate::ingress) const MOST_ABILITIES: usize = 16;
 
 const TOKENS: &str = "/api/v1/admin/tokens";
 const TOKEN: &str = "/api/v1/admin/tokens/{id}";
@@ -56,6 +56,8 @@ pub(super) struct Token {
     #[schema(required)]
     terminal_id: Option<i64>,
     name: String,
+    /// By a person, by an enrolment code, or by a terminal's key.
+    #[schema(value_type = String, pattern = "^(issued|enrolled|login)$")]
     origin: Origin,
     abilities: Vec<String>,
     /// Networks it may be used from; anywhere when empty.
@@ -108,7 +110,7 @@ pub(super) struct TokenToMake {
     name: String,
     /// What it may do; the usual for a terminal unless given, and required for an administrator.
     #[serde(default)]
-    #[schema(max_items = 16)]
+    #[schema(schema_with = schema::abilities)]
     abilities: Vec<String>,
     /// When it ends, UTC; never unless given.
     #[schema(format = DateTime)]

@@ -60,7 +60,9 @@ pub(super) fn complete(paths: &mut Value) {
             let codes = codes(operation);
             operation.remove(OWN);
             if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
-                body.entry("required").or_insert_with(|| true.into());
+                let schema = &body["content"]["application/json"]["schema"];
+                let may_be_left_out = array(schema.get("oneOf")).any(|one| one["type"] == "null");
+                body.insert("required".to_owned(), (!may_be_left_out).into());
             }
             note_abilities(operation);
             let answers = operation.entry("responses").or_insert_with(|| json!({}));

@@ -1,9 +1,11 @@
 //! Forms that the wire types share.
 
 use utoipa::openapi::{
-    Object, ObjectBuilder, RefOr, Schema, Type,
+    ArrayBuilder, Object, ObjectBuilder, RefOr, Schema, Type,
     schema::{KnownFormat, SchemaFormat, SchemaType},
 };
+
+use crate::{domain::ability, ingress::admin::MOST_ABILITIES};
 
 fn text(kind: SchemaType, form: Option<KnownFormat>, pattern: &str, what: &str) -> Object {
     ObjectBuilder::new()
@@ -41,6 +43,24 @@ pub(in crate::ingress) fn instant_or_null() -> RefOr<Schema> {
         INSTANT_TEXT,
     )
     .into()
+}
+
+/// What a token to be made may do.
+pub(in crate::ingress) fn abilities() -> RefOr<Schema> {
+    let words = ability::OF_TERMINALS.into_iter().chain(ability::OF_ADMINS);
+    let word = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .build();
+    ArrayBuilder::new()
+        .items(word)
+        .max_items(Some(MOST_ABILITIES))
+        .description(Some(
+            "What it may do: of the words for terminals if it is for one, else of the `admin:` words. The usual \
+             for a terminal unless given, and required for an administrator.",
+        ))
+        .build()
+        .into()
 }
 
 /// An exact amount as TSMS writes it, or `null` where the sale has none.
