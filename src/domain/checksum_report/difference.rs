@@ -87,14 +87,12 @@ enum Open {
 /// have no white space, so that a string before a colon is a name.
 fn path_at(text: &str, offset: usize) -> String {
     let mut open: Vec<Open> = Vec::new();
-    let mut bytes = text
-        .bytes()
-        .enumerate()
-        .take_while(|(at, _)| *at <= offset)
-        .peekable();
+    let mut bytes = text.bytes().enumerate().peekable();
     let mut string = None;
     let mut escaped = false;
-    while let Some((at, byte)) = bytes.next() {
+    // What stands at the place itself ends or begins nothing yet: where one text ends a value and the
+    // other goes on with it, they part within the value.
+    while let Some((at, byte)) = bytes.next_if(|(at, _)| *at < offset) {
         if let Some(start) = string {
             match byte {
                 _ if escaped => escaped = false,
