@@ -75,6 +75,7 @@ impl World {
     /// Starts some of the roles only.
     pub(crate) async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
         metrics::install();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = (tier == Tier::Fleet).then(Redis::start);
