@@ -1,4 +1,4 @@
-//! What a PromQL expression names: enough of a reader to hold alert rules and dashboards to the
+//! What an expression in the language of Prometheus names: enough of a reader to hold alert rules and dashboards to the
 //! declarations.
 
 use super::metrics::{Kind, PROCESS_METRICS, TABLE};
