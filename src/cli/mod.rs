@@ -7,6 +7,7 @@ mod config;
 mod contract;
 mod demo;
 mod directory;
+mod doctor;
 mod enrolment;
 mod fail;
 mod limits;
@@ -14,6 +15,7 @@ mod metrics;
 mod print;
 mod queue;
 mod roles;
+mod scale;
 mod sim;
 mod sink;
 mod token;
@@ -73,6 +75,8 @@ enum Command {
     Queue(queue::QueueCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    Scale(scale::ScaleArgs),
+    Doctor(doctor::Args),
     #[command(subcommand)]
     Metrics(metrics::MetricsCommand),
     #[command(subcommand)]
@@ -113,6 +117,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Scale(args) => scale::run(&setup, args).await,
+        Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,8 +31,10 @@ pub(super) struct Control {
     held: Arc<RwLock<Held>>,
     /// The name of this process, never used before.
     process: String,
-    /// Processor time at the last look.
+    /// Processor time when this process last said that it is alive.
     cpu: Mutex<Option<Cpu>>,
+    /// When it says so again, at the latest.
+    beat_at: Mutex<Instant>,
 }
 
 impl Control {
@@ -48,6 +50,7 @@ impl Control {
             held: Arc::default(),
             process: format!("{:032x}", rand::random::<u128>()),
             cpu: Mutex::new(Cpu::read()),
+            beat_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -113,7 +116,7 @@ impl Control {
         let now = Timestamp::now();
         let holds = self.store.standing_holds(now, MOST_HOLDS).await?;
         let widths: HashMap<String, u64> = self.store.widths().await?.into_iter().collect();
-        let load = self.load();
+        let mut changed = false;
         for (stage, valve) in &self.valves {
             let asked = widths.get(stage.name()).copied();
             let asked = asked.and_then(|width| usize::try_from(width).ok());
@@ -132,18 +135,39 @@ impl Control {
                     "the pool is asked to change"
                 );
                 valve.set(flow);
+                changed = true;
             }
+        }
+        self.set_held(tenants(&holds));
+        if changed || self.beat_is_due() {
+            self.beat(now).await?;
+        }
+        Ok(())
+    }
+
+    fn set_held(&self, tenants: Held) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = tenants;
+    }
+
+    fn beat_is_due(&self) -> bool {
+        *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) <= Instant::now()
+    }
+
+    /// Says that this process is alive, three times in the time after which it would count as dead.
+    async fn beat(&self, now: Timestamp) -> Result<(), StoreError> {
+        let load = self.load();
+        for (stage, valve) in &self.valves {
             let beat = Beat {
                 process: &self.process,
                 queue: stage.name(),
-                concurrency: u64::try_from(width).unwrap_or(u64::MAX),
+                concurrency: u64::try_from(valve.flow().width).unwrap_or(u64::MAX),
                 connections: self.config.database.max_connections.into(),
                 load,
             };
             self.store.worker_beat(&beat, now).await?;
         }
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        *held = tenants(&holds);
+        let next = Instant::now() + self.config.fleet.lease_ms.duration() / 3;
+        *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::time::Timestamp, store::Store, telemetry::metrics};
+use crate::{domain::time::Timestamp, store::Store, telemetry::metrics::SpeaksForFleet};
 
 /// The name of the duty in the record.
 const DUTY: &str = "scheduler";
@@ -42,6 +42,7 @@ impl Duty {
         let mut turn = interval((self.ttl / 3).max(Duration::from_millis(1)));
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut until = Instant::now();
+        let mut speaks = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -60,18 +61,18 @@ impl Duty {
                 Ok(Err(error)) => tracing::debug!(%error, "cannot renew the scheduler's duty"),
                 Err(_) => tracing::debug!("the record is too slow to renew the scheduler's duty"),
             }
-            self.tell(Instant::now() < until);
+            self.tell(Instant::now() < until, &mut speaks);
         }
-        self.tell(false);
+        self.tell(false, &mut speaks);
         if let Err(error) = self.store.drop_duty(DUTY, &self.name).await {
             tracing::debug!(%error, "could not give the scheduler's duty back; it runs out");
         }
     }
 
-    fn tell(&self, has: bool) {
+    fn tell(&self, has: bool, speaks: &mut Option<SpeaksForFleet>) {
         let before = self.has.send_replace(has);
         if before != has {
-            metrics::speak_for_fleet(has);
+            *speaks = has.then(SpeaksForFleet::new);
             tracing::info!(has, "the scheduler's duty");
         }
     }

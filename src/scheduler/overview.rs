@@ -30,7 +30,7 @@ pub(crate) async fn run(
     store: Store,
     queue: Queue,
     config: Arc<Config>,
-    duty: watch::Receiver<bool>,
+    mut duty: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     let mut turn = interval(config.ops.gauge_interval_ms.duration());
@@ -40,6 +40,8 @@ pub(crate) async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = turn.tick() => {}
+            // At once when the duty comes here, so that nothing is missing meanwhile.
+            Ok(()) = duty.changed() => {}
         }
         if !*duty.borrow() {
             continue;

@@ -14,6 +14,7 @@ mod audit;
 mod cells;
 mod chains;
 mod changes;
+mod checkup;
 mod decide;
 mod deliveries;
 mod dialect;
@@ -49,6 +50,7 @@ mod values;
 
 pub use audit::AuditRow;
 pub use changes::{ActionRow, Actor, Subject};
+pub use checkup::Checkup;
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
 pub use duties::{Beat, Load, Staff};

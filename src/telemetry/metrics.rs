@@ -10,7 +10,7 @@ mod work;
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,8 +33,9 @@ use crate::{
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 static PROCESS: OnceLock<metrics_process::Collector> = OnceLock::new();
-/// Whether this process tells about the fleet as a whole.
-static SPEAKS_FOR_FLEET: AtomicBool = AtomicBool::new(false);
+/// How many schedulers of this process have the duty to tell about their fleet as a whole: one or none,
+/// but in tests, which run several fleets in one process.
+static SPEAKS_FOR_FLEET: AtomicUsize = AtomicUsize::new(0);
 
 /// Installs the recorder of the process; safe to call more than once.
 pub fn install() {
@@ -112,9 +113,29 @@ fn declare() {
     }
 }
 
-/// Says whether this process tells about the fleet as a whole, because it holds the scheduler's lease.
-pub fn speak_for_fleet(holds: bool) {
-    SPEAKS_FOR_FLEET.store(holds, Ordering::Relaxed);
+/// Makes this process tell about the fleet as a whole until it is dropped: held with the scheduler's duty.
+#[derive(Debug)]
+pub struct SpeaksForFleet(());
+
+impl SpeaksForFleet {
+    /// From now on.
+    #[must_use]
+    pub fn new() -> Self {
+        SPEAKS_FOR_FLEET.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Default for SpeaksForFleet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SpeaksForFleet {
+    fn drop(&mut self) {
+        SPEAKS_FOR_FLEET.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The metrics of the process in the Prometheus text format. What is about the fleet is left out
@@ -125,7 +146,7 @@ pub fn render() -> String {
         process.collect();
     }
     let text = HANDLE.get().map(PrometheusHandle::render).unwrap_or_default();
-    if SPEAKS_FOR_FLEET.load(Ordering::Relaxed) {
+    if SPEAKS_FOR_FLEET.load(Ordering::Relaxed) > 0 {
         return text;
     }
     let mut own = String::with_capacity(text.len());

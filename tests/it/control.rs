@@ -23,7 +23,7 @@ on_both_tiers!(
 );
 
 /// Waits until `come_true` says so, looking again every 50 ms.
-async fn until(what: &str, mut come_true: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut come_true: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     let mut turn = interval(Duration::from_millis(50));
     while !come_true().await {
@@ -245,6 +245,65 @@ async fn one_process_speaks_for_the_fleet_and_another_takes_over() {
     }
     fleet.running.remove(&first).unwrap().guarded.kill9();
     until("the other takes over", async || tellers(&fleet).await.len() == 1).await;
+    fleet.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn widths_change_live_in_every_process_within_the_budget() {
+    let fleet = Processes::start(&[("processing", 2)]).await;
+    let tsms = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsms"));
+        let ended = command
+            .args(args)
+            .env("TSMS_CONFIG", fleet.config())
+            .output()
+            .unwrap();
+        let said = [ended.stdout, ended.stderr].concat();
+        (ended.status.code(), String::from_utf8(said).unwrap())
+    };
+    let sets = async || {
+        let alive = Timestamp::now().minus(Duration::from_secs(5));
+        let staff = fleet.store.staff(alive).await.unwrap();
+        let found = staff.into_iter().find(|staff| staff.queue == "processing");
+        found.map_or((0, 0), |staff| (staff.processes, staff.concurrency))
+    };
+    until("both processes gave a sign of life", async || {
+        sets().await == (2, 4)
+    })
+    .await;
+    let (code, said) = tsms(&["scale", "set", "processing", "5", "--reason", "Christmas"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 to 5"), "{said}");
+    until("both processes followed", async || sets().await == (2, 10)).await;
+    let (code, said) = tsms(&["scale", "set", "processing", "3", "--reason", "over"]);
+    assert_eq!(code, Some(0), "{said}");
+    until("both processes followed again", async || sets().await == (2, 6)).await;
+    // More than a process may ever have, and more than its connections carry.
+    assert_eq!(
+        tsms(&["scale", "set", "processing", "33", "--reason", "x"]).0,
+        Some(2)
+    );
+    let pool = fleet.store.connections().limit;
+    if pool < 32 {
+        let wide = (pool + 1).to_string();
+        let (code, said) = tsms(&["scale", "set", "processing", &wide, "--reason", "x"]);
+        assert_eq!(code, Some(6), "{said}");
+    }
+    let (_, said) = tsms(&["scale", "history"]);
+    assert!(said.contains("Christmas") && said.contains("cli:"), "{said}");
+    let (_, said) = tsms(&["scale", "--json"]);
+    assert!(
+        said.contains(r#""processes":2,"queue":"processing","set":true,"sets":6,"width":3"#),
+        "{said}"
+    );
+    let moves = fleet.store.width_moves(10).await.unwrap();
+    let moves: Vec<(u64, u64)> = moves.iter().map(|step| (step.was, step.becomes)).collect();
+    assert_eq!(moves, [(5, 3), (2, 5)]);
+    let actions = fleet.store.list_actions(0, 100).await.unwrap();
+    assert_eq!(
+        actions.iter().filter(|row| row.action == "queue.scaled").count(),
+        2
+    );
     fleet.stop();
 }
 

@@ -21,6 +21,7 @@ mod bodies;
 mod callbacks;
 mod contract;
 mod control;
+mod doctor;
 mod faults;
 mod journey;
 mod left;
