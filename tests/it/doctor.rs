@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tsms::store;
+use tsms::{
+    domain::time::Timestamp,
+    store::{self, Beat, Load},
+};
 
 use crate::{
     mariadb::MariaDb,
@@ -72,12 +75,16 @@ async fn every_broken_setting_of_the_servers_is_found() {
         "nothing is migrated yet"
     );
     let config = tsms::config::Config::load(Some(patient.file.as_ref())).unwrap();
-    store::open(&config.database)
-        .await
-        .unwrap()
-        .migrate()
-        .await
-        .unwrap();
+    let record = store::open(&config.database).await.unwrap();
+    record.migrate().await.unwrap();
+    // A worker process that may open as many connections as this one.
+    let worker = Beat {
+        process: "worker",
+        queue: "audit",
+        concurrency: 1,
+        connections: config.database.max_connections.into(),
+        load: Load::default(),
+    };
 
     assert_eq!(redis.command("CONFIG SET appendonly yes"), "+OK");
     let (code, findings) = patient.examine(&[]);
@@ -105,6 +112,7 @@ async fn every_broken_setting_of_the_servers_is_found() {
         ("max_connections", "10", "300", "database.connections", "fail"),
     ] {
         mariadb.set_global(setting, broken).await;
+        record.worker_beat(&worker, Timestamp::now()).await.unwrap();
         assert_eq!(patient.verdict(check), verdict, "{setting} = {broken}");
         mariadb.set_global(setting, whole).await;
         assert_eq!(patient.verdict(check), "ok", "{setting} = {whole}");
@@ -179,7 +187,7 @@ async fn a_damaged_file_and_a_certificate_at_its_end_are_found() {
 fn certificate(folder: &std::path::Path) -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut wish = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let now = tsms::domain::time::Timestamp::now().plus(std::time::Duration::from_secs(3 * 86_400));
+    let now = Timestamp::now().plus(std::time::Duration::from_secs(3 * 86_400));
     let day = now.to_rfc3339(0);
     let part = |place: usize| day.split(['-', 'T']).nth(place).unwrap().parse::<u16>().unwrap();
     let (month, number) = (u8::try_from(part(1)).unwrap(), u8::try_from(part(2)).unwrap());
