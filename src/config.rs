@@ -253,6 +253,10 @@ pub struct Ingress {
     pub retry_after_min_s: u64,
     /// Longest `Retry-After`, in seconds.
     pub retry_after_max_s: u64,
+    /// Largest body of the checksum sandbox.
+    pub sandbox_max_body_bytes: usize,
+    /// Comparisons of the checksum sandbox under way at the same time.
+    pub sandbox_concurrency: usize,
 }
 
 /// `[heartbeat]`

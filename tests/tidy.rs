@@ -18,7 +18,7 @@ use tsms::stage::Stage;
 const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 11] = [
     (
         "axum",
         &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
@@ -30,6 +30,10 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("redis", &["src/queue/", "src/limits/"]),
     ("clap", &["src/cli/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),
+    // The domain only says how its words look on the wire, beside where serde is told the same.
+    ("utoipa", &["src/ingress/", "src/domain/"]),
+    ("utoipa_axum", &["src/ingress/"]),
+    ("utoipa_swagger_ui", &["src/ingress/contract/"]),
 ];
 
 /// A folder or file, and the only modules of this crate that it may use.
@@ -248,6 +252,30 @@ fn only_the_table_names_metrics() {
     }
     none(
         "metrics are declared and recorded in src/telemetry/metrics.rs",
+        &broken,
+    );
+}
+
+#[test]
+fn no_route_is_added_without_its_document() {
+    let mut broken = Vec::new();
+    for file in files(&["src/ingress"])
+        .iter()
+        .filter(|file| !file.path.contains("tests"))
+    {
+        let code = file.code().take_while(|line| !line.contains("#[cfg(test)]"));
+        let bare = |line: &&str| {
+            [".route(", ".route_service(", ".nest_service("]
+                .iter()
+                .any(|way| line.contains(way))
+        };
+        broken.extend(
+            code.filter(bare)
+                .map(|line| format!("{}: {}", file.path, line.trim())),
+        );
+    }
+    none(
+        "routes are added by OpenApiRouter::routes(routes!(…)); see docs/architecture.md, \"A new route\"",
         &broken,
     );
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod checksum;
 mod config;
+mod contract;
 mod demo;
 mod directory;
 mod enrolment;
@@ -75,6 +76,8 @@ enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Checksum(checksum::ChecksumCommand),
+    #[command(subcommand)]
+    Contract(contract::ContractCommand),
     Sink(sink::Args),
     Sim(sim::Args),
     Bench(bench::Args),
@@ -109,6 +112,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),
+        Command::Contract(command) => contract::run(&command),
         Command::Sink(args) => sink::run(&setup, args).await,
         Command::Sim(args) => sim::run(&setup, args).await,
         Command::Bench(args) => bench::run(&setup, args).await,

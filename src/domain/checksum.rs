@@ -13,6 +13,7 @@ mod tests;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 pub(super) use self::canonical::{is_money, push_code, write_escaped};
 use self::{
@@ -28,7 +29,7 @@ pub type Digest = [u8; 32];
 const HEX_LENGTH: usize = 64;
 
 /// Which money rule a checksum follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Version {
     /// July to September 2025: `base_amount` and `amount` print as doubles.
     #[serde(rename = "v1")]

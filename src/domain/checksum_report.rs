@@ -1,13 +1,20 @@
 //! What `tsms checksum compute|verify` tells a POS vendor: for every level of a body the canonical text
 //! and the hash in each version, whether the checksum sent fits, and what probably went wrong if not.
 //!
-//! For the vendor's own machine only: the ingress never names the right hash.
+//! For the vendor's own machine and the sandbox of the ingress, which keeps nothing: where a sale is
+//! sent, the right hash is never named.
 
+mod difference;
 mod flaws;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use self::difference::Difference;
 
 use super::{
     checksum::{self, Version, canonical, from_hex, sha256},
@@ -20,9 +27,10 @@ const EXPLAINED_LEVELS: usize = 5;
 const EXPLAINED_BYTES: usize = 65_536;
 
 /// What there is to know about the checksums of a body.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Report {
     /// The version that fits every level; a body is accepted if there is one.
+    #[schema(required)]
     pub fits: Option<Version>,
     /// Each transaction, then the envelope; one level only if the body is a bare transaction or void.
     pub levels: Vec<LevelReport>,
@@ -31,24 +39,32 @@ pub struct Report {
 }
 
 /// One object with a checksum of its own.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LevelReport {
     /// JSON pointer of the object; empty for the body itself.
+    #[schema(pattern = "^(/.*)?$")]
     pub pointer: String,
     /// Its `payload_checksum` as sent.
+    #[schema(required)]
     pub given: Option<String>,
-    /// The right checksum in each version.
+    /// The right checksum in each version, the newest first.
+    #[schema(min_items = 3, max_items = 3)]
     pub versions: Vec<VersionReport>,
+    /// Where the text that the client hashed first differs from the right one, if its text was sent or
+    /// could be told from its hash.
+    #[schema(required)]
+    pub difference: Option<Difference>,
 }
 
 /// A level under one version.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VersionReport {
     /// The version.
     pub version: Version,
     /// The text that is hashed.
     pub canonical: String,
     /// Its SHA-256 in lower-case hex.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     pub sha256: String,
     /// Whether the checksum sent is this one.
     pub matches: bool,
@@ -72,7 +88,21 @@ impl LevelReport {
             pointer,
             given: given.map(str::to_owned),
             versions: versions.collect(),
+            difference: None,
         }
+    }
+
+    /// Where `hashed`, which the client hashed, first differs from the right text of a version; of the
+    /// closest one if it is not known which.
+    fn differs(&self, hashed: &str, version: Option<Version>) -> Option<Difference> {
+        let wanted = self
+            .versions
+            .iter()
+            .filter(|right| version.is_none_or(|version| right.version == version));
+        difference::difference(
+            hashed,
+            wanted.map(|right| (right.version, right.canonical.as_str())),
+        )
     }
 
     /// Whether the checksum sent is the one of `version`.
@@ -108,40 +138,82 @@ impl LevelReport {
 /// # Errors
 /// The body is not JSON, or past a limit.
 pub fn report(body: &[u8], limits: &Limits) -> Result<Report, JsonError> {
-    let lenient = Limits {
-        duplicates: Duplicates::LastWins,
-        ..*limits
+    let root = lenient(body, limits)?;
+    Ok(examine(&root, &BTreeMap::new(), refusals(body, limits)))
+}
+
+/// As [`report`], for a sandbox: the body is what [`report`] takes, or an object of two members,
+/// `payload` with that and `hashed` with the texts that the client hashed, by JSON pointer of the level.
+///
+/// # Errors
+/// As [`report`].
+pub fn sandbox(body: &[u8], limits: &Limits) -> Result<Report, JsonError> {
+    let root = lenient(body, limits)?;
+    let hints = refusals(body, limits);
+    let (Some(payload), Some(Node::Object(texts))) = (root.get("payload"), root.get("hashed")) else {
+        return Ok(examine(&root, &BTreeMap::new(), hints));
     };
-    let root = json::parse(body, &lenient)?;
-    let mut hints = Vec::new();
-    let strict = Limits {
-        duplicates: Duplicates::Refuse,
-        ..*limits
-    };
-    if let Err(error) = json::parse(body, &strict) {
-        hints.push(format!("the ingress refuses this body: {error}"));
-    }
+    let texts = texts.iter().filter_map(|(pointer, text)| match text {
+        Node::String(text) => Some((&**pointer, &**text)),
+        _ => None,
+    });
+    Ok(examine(payload, &texts.collect(), hints))
+}
+
+fn lenient<'a>(body: &'a [u8], limits: &Limits) -> Result<Node<'a>, JsonError> {
+    let duplicates = Duplicates::LastWins;
+    json::parse(
+        body,
+        &Limits {
+            duplicates,
+            ..*limits
+        },
+    )
+}
+
+/// Why the ingress would not even look at the checksums.
+fn refusals(body: &[u8], limits: &Limits) -> Vec<String> {
+    let duplicates = Duplicates::Refuse;
+    let strict = json::parse(
+        body,
+        &Limits {
+            duplicates,
+            ..*limits
+        },
+    );
+    let refusal = strict
+        .err()
+        .map(|error| format!("the ingress refuses this body: {error}"));
+    refusal.into_iter().collect()
+}
+
+/// Compares every level; `hashed` holds what the client says it hashed.
+fn examine(root: &Node<'_>, hashed: &BTreeMap<&str, &str>, mut hints: Vec<String>) -> Report {
     if root.get("transaction").is_some() && root.get("transactions").is_some() {
         hints.push("the ingress refuses a body with both transaction and transactions".to_owned());
     }
-
-    let nodes = checksum::levels(&root);
-    let levels: Vec<LevelReport> = nodes
+    let nodes = checksum::levels(root);
+    let mut levels: Vec<LevelReport> = nodes
         .iter()
         .map(|level| LevelReport::of(level.pointer(), level.node, level.given()))
         .collect();
-    let fits = checksum::verify(&root).ok();
+    let fits = checksum::verify(root).ok();
     if fits.is_none() {
         explain(&levels, &mut hints);
         let failing = nodes
             .iter()
-            .zip(&levels)
+            .zip(&mut levels)
             .filter(|(_, report)| !report.matches_any());
         for (level, report) in failing.take(EXPLAINED_LEVELS) {
             hints.extend(hint(level.node, report));
         }
     }
-    Ok(Report { fits, levels, hints })
+    for level in &mut levels {
+        if let Some(text) = hashed.get(level.pointer.as_str()) {
+            level.difference = level.differs(text, None);
+        }
+    }
+    Report { fits, levels, hints }
 }
 
 /// Hints about the levels together.
@@ -163,15 +235,16 @@ fn explain(levels: &[LevelReport], hints: &mut Vec<String>) {
 }
 
 /// Why the checksum of one level fits no version, as far as it can be told.
-fn hint(node: &Node<'_>, report: &LevelReport) -> Option<String> {
-    let name = report.name();
+fn hint(node: &Node<'_>, report: &mut LevelReport) -> Option<String> {
+    let name = report.name().to_owned();
     let Some(given) = &report.given else {
         return Some(format!("{name} has no payload_checksum"));
     };
     let Some(digest) = from_hex(given) else {
         return Some(format!("payload_checksum of {name} is not 64 hexadecimal digits"));
     };
-    let (version, flaws) = report.is_short().then(|| flaws::find(node, &digest))??;
+    let (version, flaws, text) = report.is_short().then(|| flaws::find(node, &digest))??;
+    report.difference = report.differs(&text, Some(version));
     Some(format!(
         "the checksum of {name} fits {} if {}",
         version.name(),

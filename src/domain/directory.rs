@@ -1,6 +1,7 @@
 //! Who may submit: companies, tenants, terminals and their tokens.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ability, checksum::Digest, network::Networks, rotation::Life, time::Timestamp};
 
@@ -22,7 +23,7 @@ pub struct Tenant {
 }
 
 /// Where a terminal stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TerminalStatus {
     /// May submit.

@@ -12,6 +12,11 @@ mod transaction;
 use uuid::Uuid;
 
 pub use self::reversal::{RefundRequest, VoidRequest, read_refund, read_void, void_checksum};
+pub(crate) use self::{
+    reversal::{MAX_REASON, MAX_REFERENCE},
+    rows::{ADJUSTMENTS, Kind, TAXES},
+    transaction::{MAX_RECEIPT, MAX_TEXT},
+};
 use super::{
     checksum::{self, Digest, Version},
     json::{self, Limits},

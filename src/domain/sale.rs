@@ -1,6 +1,7 @@
 //! A sale as TSMS knows it, from the payload to the last state.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{checksum::Digest, money::Money, time::Timestamp};
@@ -114,9 +115,10 @@ impl Sale {
 }
 
 /// Something a check has to say about a sale.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// Stable code, e.g. `amount.not_positive`.
+    #[schema(pattern = "^[a-z0-9_.]+$")]
     pub code: String,
     /// Whether it makes the sale invalid.
     pub severity: Severity,
@@ -125,7 +127,7 @@ pub struct Finding {
 }
 
 /// Weight of a [`Finding`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Makes the sale INVALID.
@@ -135,7 +137,7 @@ pub enum Severity {
 }
 
 /// The decision on a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ValidationStatus {
     /// Not decided yet.
@@ -196,7 +198,7 @@ pub struct Transaction {
 }
 
 /// How far the delivery of a valid sale has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ForwardState {
     /// Due now or later.

@@ -81,6 +81,25 @@ impl FromRequest<Arc<App>> for RawBody {
     }
 }
 
+/// A body for the checksum sandbox: smaller, and not worth a share of the budget.
+pub(super) struct SandboxBody(pub(super) Bytes);
+
+impl FromRequest<Arc<App>> for SandboxBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        let limit = app.config.ingress.sandbox_max_body_bytes;
+        let (mut parts, body) = request.into_parts();
+        announced(&parts.headers, limit)?;
+        let deadline = Deadline::from_request_parts(&mut parts, app).await?;
+        let expected = content_length(&parts.headers).unwrap_or(limit).min(limit);
+        let bytes = deadline
+            .bound(read(body, expected, limit), || Error::BodyLate)
+            .await??;
+        Ok(Self(bytes))
+    }
+}
+
 fn reserve(budget: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
     let bytes = u32::try_from(bytes).ok()?;
     Arc::clone(budget).try_acquire_many_owned(bytes).ok()

@@ -27,9 +27,9 @@ use crate::{
 /// Longest `Authorization` value that is looked at, in bytes; a token has about 70.
 const LONGEST_CREDENTIALS: usize = 256;
 
-const CREATE: &str = ability::TRANSACTION_CREATE;
-const READ: &str = ability::TRANSACTION_READ;
-const BEAT: &str = ability::HEARTBEAT_SEND;
+pub(super) const CREATE: &str = ability::TRANSACTION_CREATE;
+pub(super) const READ: &str = ability::TRANSACTION_READ;
+pub(super) const BEAT: &str = ability::HEARTBEAT_SEND;
 
 /// A terminal that may submit, with the tenant it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,17 @@
-//! Every error an HTTP client can meet: status, stable code, title and advice, one row each.
+//! Every error an HTTP client can meet. What is fixed about each stands in the table of [`code`];
+//! here are the facts that one answer adds to its row.
 //!
 //! Handlers return an [`Error`]; [`super::observe`] renders it as a problem document (RFC 9457) when
 //! it knows the request id. Texts here are for vendors and operators of tills: nothing internal.
 
+mod code;
 mod detail;
 
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 
+pub(super) use self::code::{Again, Code, Row};
 use crate::domain::{
     json,
     money::Money,
@@ -197,90 +199,62 @@ impl Error {
         }
     }
 
-    /// The row of this error: status, stable code, title.
-    #[expect(clippy::too_many_lines, reason = "one table: an arm an error")]
-    pub(super) const fn row(&self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
+    /// The code of this error: its row in the table.
+    pub(super) const fn code(&self) -> Code {
         match self {
-            Error::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
-            Error::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
-            Error::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
-            Error::UnsupportedMediaType => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Unsupported media type",
-            ),
-            Error::UnsupportedEncoding => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_content_encoding",
-                "Unsupported content encoding",
-            ),
-            Error::BodyLate => (S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
-            Error::BodyBroken => (S::BAD_REQUEST, "body_incomplete", "Body incomplete"),
-            Error::HeadMalformed => (S::BAD_REQUEST, "malformed_request", "Malformed request"),
-            Error::HeadTooLarge => (
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "headers_too_large",
-                "Headers too large",
-            ),
-            Error::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "Address too long"),
-            Error::HeadLate => (S::REQUEST_TIMEOUT, "headers_timeout", "Headers too slow"),
-            Error::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
-            Error::AbilityMissing { .. } => (S::FORBIDDEN, "ability_missing", "Ability missing"),
-            Error::TerminalRequired => (S::FORBIDDEN, "terminal_required", "Terminal token required"),
-            Error::TerminalInactive => (S::FORBIDDEN, "terminal_inactive", "Terminal inactive"),
-            Error::NetworkRefused => (S::FORBIDDEN, "network_refused", "Network refused"),
-            Error::AuthenticationFailed => {
-                (S::UNAUTHORIZED, "authentication_failed", "Authentication failed")
-            }
-            Error::TokenInvalid => (S::UNAUTHORIZED, "invalid_token", "Invalid token"),
-            Error::TokenReplaced => (S::CONFLICT, "token_replaced", "Token replaced"),
-            Error::TokenEnded => (S::CONFLICT, "token_ended", "Token ended"),
-            Error::EnrolmentRefused => (S::UNAUTHORIZED, "enrolment_refused", "Enrolment refused"),
-            Error::EnrolmentUsed => (S::CONFLICT, "enrolment_used", "Enrolment code used"),
-            Error::TerminalRevoked => (S::CONFLICT, "terminal_revoked", "Terminal revoked"),
-            Error::AlreadyExists { .. } => (S::CONFLICT, "already_exists", "Exists already"),
-            Error::Unstorable => (S::UNPROCESSABLE_ENTITY, "unstorable", "Cannot be stored"),
-            Error::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "Invalid query"),
-            Error::Blocked { .. } => (S::TOO_MANY_REQUESTS, "blocked", "Blocked"),
-            Error::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
-            Error::TenantBusy { .. } => (S::TOO_MANY_REQUESTS, "tenant_busy", "Tenant busy"),
-            Error::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
-            Error::StoreUnavailable { .. } => {
-                (S::SERVICE_UNAVAILABLE, "store_unavailable", "Record unavailable")
-            }
-            Error::AnswerLate { .. } => (S::SERVICE_UNAVAILABLE, "answer_late", "Answer late"),
+            Error::NotFound => Code::NotFound,
+            Error::MethodNotAllowed => Code::MethodNotAllowed,
+            Error::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Error::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Error::UnsupportedEncoding => Code::UnsupportedContentEncoding,
+            Error::BodyLate => Code::BodyTimeout,
+            Error::BodyBroken => Code::BodyIncomplete,
+            Error::HeadMalformed => Code::MalformedRequest,
+            Error::HeadTooLarge => Code::HeadersTooLarge,
+            Error::UriTooLong => Code::UriTooLong,
+            Error::HeadLate => Code::HeadersTimeout,
+            Error::NetworkRefused => Code::NetworkRefused,
+            Error::AuthenticationFailed => Code::AuthenticationFailed,
+            Error::TokenInvalid => Code::InvalidToken,
+            Error::TokenReplaced => Code::TokenReplaced,
+            Error::TokenEnded => Code::TokenEnded,
+            Error::EnrolmentRefused => Code::EnrolmentRefused,
+            Error::EnrolmentUsed => Code::EnrolmentUsed,
+            Error::TerminalRevoked => Code::TerminalRevoked,
+            Error::AlreadyExists { .. } => Code::AlreadyExists,
+            Error::Unstorable => Code::Unstorable,
+            Error::InvalidQuery => Code::InvalidQuery,
+            Error::Blocked { .. } => Code::Blocked,
+            Error::RateLimited { .. } => Code::RateLimited,
+            Error::TenantBusy { .. } => Code::TenantBusy,
+            Error::Unauthenticated => Code::Unauthenticated,
+            Error::AbilityMissing { .. } => Code::AbilityMissing,
+            Error::TerminalRequired => Code::TerminalRequired,
+            Error::TerminalInactive => Code::TerminalInactive,
+            Error::Overloaded { .. } => Code::Overloaded,
+            Error::StoreUnavailable { .. } => Code::StoreUnavailable,
+            Error::AnswerLate { .. } => Code::AnswerLate,
             Error::Json(error) => match error.problem {
-                json::Problem::Malformed(_) => (S::BAD_REQUEST, "malformed_json", "Malformed JSON"),
-                json::Problem::Duplicate { .. } => (S::BAD_REQUEST, "duplicate_member", "Duplicate member"),
-                json::Problem::TooDeep => (S::BAD_REQUEST, "json_too_deep", "JSON nested too deeply"),
-                json::Problem::TooMany => (S::BAD_REQUEST, "json_too_many_values", "Too many JSON values"),
+                json::Problem::Malformed(_) => Code::MalformedJson,
+                json::Problem::Duplicate { .. } => Code::DuplicateMember,
+                json::Problem::TooDeep => Code::JsonTooDeep,
+                json::Problem::TooMany => Code::JsonTooManyValues,
             },
-            Error::TooManyTransactions { .. } => (
-                S::PAYLOAD_TOO_LARGE,
-                "too_many_transactions",
-                "Too many transactions",
-            ),
-            Error::Fields(_) => (S::UNPROCESSABLE_ENTITY, "invalid_fields", "Invalid fields"),
-            Error::Checksum(_) => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch", "Checksum mismatch"),
-            Error::TerminalMismatch => (S::FORBIDDEN, "terminal_mismatch", "Not this token's terminal"),
-            Error::TenantMismatch => (S::FORBIDDEN, "tenant_mismatch", "Not this terminal's tenant"),
-            Error::HardwareMismatch(_) => (S::FORBIDDEN, "hardware_mismatch", "Not this terminal's hardware"),
-            Error::SubmissionConflict { .. } => (S::CONFLICT, "submission_conflict", "Submission conflict"),
-            Error::AlreadyVoided { .. } => (S::CONFLICT, "already_voided", "Already voided"),
-            Error::AlreadyRefunded => (S::CONFLICT, "already_refunded", "Already refunded"),
-            Error::TransactionUndecided { .. } => (
-                S::CONFLICT,
-                "transaction_undecided",
-                "Transaction not decided yet",
-            ),
-            Error::TransactionInvalid => (S::CONFLICT, "transaction_invalid", "Transaction not valid"),
-            Error::RefundConflict { .. } => (S::CONFLICT, "refund_conflict", "Refund conflict"),
-            Error::RefundExceedsSale { .. } => {
-                (S::CONFLICT, "refund_exceeds_sale", "Refund exceeds the sale")
-            }
-            Error::TooManyRefunds { .. } => (S::CONFLICT, "too_many_refunds", "Too many refunds"),
-            Error::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Error::TooManyTransactions { .. } => Code::TooManyTransactions,
+            Error::Fields(_) => Code::InvalidFields,
+            Error::Checksum(_) => Code::ChecksumMismatch,
+            Error::TerminalMismatch => Code::TerminalMismatch,
+            Error::TenantMismatch => Code::TenantMismatch,
+            Error::HardwareMismatch(_) => Code::HardwareMismatch,
+            Error::SubmissionConflict { .. } => Code::SubmissionConflict,
+            Error::AlreadyVoided { .. } => Code::AlreadyVoided,
+            Error::AlreadyRefunded => Code::AlreadyRefunded,
+            Error::TransactionUndecided { .. } => Code::TransactionUndecided,
+            Error::TransactionInvalid => Code::TransactionInvalid,
+            Error::RefundConflict { .. } => Code::RefundConflict,
+            Error::RefundExceedsSale { .. } => Code::RefundExceedsSale,
+            Error::TooManyRefunds { .. } => Code::TooManyRefunds,
+            Error::Internal => Code::Internal,
         }
     }
 
@@ -340,7 +314,7 @@ impl Error {
 impl IntoResponse for Error {
     /// The bare status with the error attached; the document is rendered where the request id is known.
     fn into_response(self) -> Response {
-        let mut response = self.row().0.into_response();
+        let mut response = self.code().row().status.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
     }

@@ -26,11 +26,24 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
             .bound(body::read(body, limit, limit), || Error::BodyLate)
             .await??;
         json::parse(&bytes, &app.bounds.json).map_err(Error::Json)?;
+        if !is_object(&bytes) {
+            return Err(Error::Fields(vec![FieldError {
+                pointer: String::new(),
+                code: "type",
+                message: "must be an object".to_owned(),
+            }]));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         serde_path_to_error::deserialize(&mut reader)
             .map(Self)
             .map_err(|error| refused(&error))
     }
+}
+
+/// Whether a JSON text is an object. serde reads the members of a struct from an array as well, in
+/// their order, which nobody means.
+pub(super) fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// The first member that is missing or of another type.
@@ -117,5 +130,7 @@ mod tests {
         for wrong in ["", "ab", "\n"] {
             assert!(text("name", wrong, 1).is_err(), "{wrong:?}");
         }
+        assert!(is_object(b" \n{}"));
+        assert!(!is_object(b"[null, null]") && !is_object(b"null"));
     }
 }

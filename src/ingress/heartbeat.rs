@@ -11,8 +11,16 @@ use std::{
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{App, body::RawBody, caller::Beater, error::Error};
+use super::{
+    App, HEARTBEAT,
+    body::RawBody,
+    caller::{BEAT, Beater},
+    contract::schema,
+    error::Error,
+    form::is_object,
+};
 use crate::{
     config,
     domain::{payload::FieldError, time::Timestamp},
@@ -23,15 +31,32 @@ use crate::{
 const LONGEST: usize = 4096;
 
 /// What a till may say. Members it adds are for versions to come.
-#[derive(Debug, Default, Deserialize)]
-struct Said {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct Said {
     /// Its clock, UTC.
+    #[schema(
+        pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z?$"
+    )]
     client_time: Option<String>,
     /// Sales that it still has to send.
+    #[schema(minimum = 0, maximum = 4_294_967_295_i64)]
     backlog: Option<u32>,
 }
 
-/// Takes a heartbeat; the body may be empty.
+/// Send a sign of life.
+///
+/// Tells the till our time, when the next one is due, and how far its clock is off. The body may be
+/// empty. What is told is written a few times a minute: the last seconds of it may be lost.
+#[utoipa::path(
+    post,
+    path = HEARTBEAT,
+    operation_id = "heartbeat",
+    tag = "sales",
+    request_body(content = Option<Said>, description = "At most 4 KiB.", content_type = "application/json"),
+    responses((status = 200, description = "Heard.", body = Pulse)),
+    security(("bearer" = [BEAT])),
+    extensions(("x-problems" = json!(["invalid_fields", "overloaded"]))),
+)]
 pub(super) async fn heartbeat(
     State(app): State<Arc<App>>,
     Beater(till): Beater,
@@ -74,12 +99,14 @@ fn read(body: &[u8]) -> Result<Said, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(Said::default());
     }
-    serde_json::from_slice(body).map_err(|_| {
-        field(
+    let said = (is_object(body) || body.trim_ascii() == b"null").then(|| serde_json::from_slice(body));
+    match said {
+        Some(Ok(said)) => Ok(Option::unwrap_or_default(said)),
+        _ => Err(field(
             "",
             "an object with client_time (a text) and backlog (a whole number), or nothing, is expected",
-        )
-    })
+        )),
+    }
 }
 
 fn field(pointer: &str, message: &str) -> Error {
@@ -91,18 +118,21 @@ fn field(pointer: &str, message: &str) -> Error {
 }
 
 /// The answer, in the form of the field.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Pulse {
     success: bool,
     data: PulseData,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PulseData {
     message: &'static str,
+    #[schema(schema_with = schema::instant)]
     server_time: String,
+    #[schema(schema_with = schema::instant)]
     next_heartbeat_due: String,
     /// The till's clock minus ours; `null` where it did not tell its time.
+    #[schema(required)]
     clock_skew_ms: Option<i64>,
 }
 

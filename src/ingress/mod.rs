@@ -13,6 +13,7 @@ mod body;
 mod caller;
 mod client_addr;
 mod commit;
+pub mod contract;
 mod deadline;
 mod enqueue;
 mod error;
@@ -34,6 +35,8 @@ mod refusals;
 mod request_id;
 mod retry_after;
 mod reverse;
+mod routes;
+mod sandbox;
 mod seats;
 mod security;
 mod status;
@@ -44,16 +47,11 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
 use tokio::sync::Semaphore;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use uuid::Uuid;
 
 use crate::{
     config::Config,
@@ -68,6 +66,9 @@ use crate::{
     store::{Store, StoreError},
 };
 use error::Error;
+use routes::{
+    HEARTBEAT, REFUND, SUBMISSION, SUBMIT, TRANSACTION, VOID, frame, router, status_url, submission_url,
+};
 
 /// The ingress cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,7 @@ struct App {
     body_budget: Arc<Semaphore>,
     /// Places for voids and refunds under way.
     reversals: Semaphore,
+    sandbox: Arc<Semaphore>,
     bounds: Bounds,
     retry_after: retry_after::RetryAfter,
 }
@@ -140,6 +142,7 @@ impl App {
             body_budget: Arc::new(Semaphore::new(
                 settings.body_budget_bytes.min(Semaphore::MAX_PERMITS),
             )),
+            sandbox: Arc::new(Semaphore::new(settings.sandbox_concurrency)),
             bounds,
             retry_after: retry_after::RetryAfter::new(settings),
             store,
@@ -335,49 +338,6 @@ async fn warn_of_lost_peppers(keyring: &Keyring, store: &Store) {
         }
         Err(error) => tracing::warn!(%error, "cannot see which peppers tokens are hashed with"),
     }
-}
-
-const SUBMIT: &str = "/api/v1/transactions/official";
-const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
-const VOID: &str = "/api/v1/transactions/{id}/void";
-const REFUND: &str = "/api/v1/transactions/{id}/refund";
-const HEARTBEAT: &str = "/api/v1/heartbeat";
-const SUBMISSION: &str = "/api/v1/submissions/{uuid}";
-
-fn status_url(transaction_id: Uuid) -> String {
-    format!("/api/v1/transactions/{transaction_id}/status")
-}
-
-fn submission_url(submission_uuid: Uuid) -> String {
-    format!("/api/v1/submissions/{submission_uuid}")
-}
-
-fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
-    let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes = Router::new()
-        .route(
-            SUBMIT,
-            post(submit::submit).layer(middleware::from_fn(linger::linger)),
-        )
-        .route(VOID, post(reverse::void))
-        .route(REFUND, post(reverse::refund))
-        .route(HEARTBEAT, post(heartbeat::heartbeat))
-        .route(TRANSACTION, get(status::transaction))
-        .route(SUBMISSION, get(status::submission))
-        .merge(auth::routes())
-        .merge(admin::routes())
-        .with_state(app)
-        .merge(ops::routes(ops));
-    frame(routes, limit)
-}
-
-/// What is the same around all routes: problem documents for unknown paths and methods, and
-/// [`observe`]. A request may take `limit`.
-fn frame(routes: Router, limit: Duration) -> Router {
-    routes
-        .fallback(async || Error::NotFound)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(limit, observe::observe))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub(super) fn finish(headers: &mut http::HeaderMap, request_id: &RequestId) {
 fn log(route: &str, status: StatusCode, error: Option<&Error>, took: Duration) {
     let status = status.as_u16();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let code = error.map_or("", |error| error.row().1);
+    let code = error.map_or("", |error| error.code().row().word);
     if ops::PATHS.contains(&route) {
         tracing::debug!(status, code, took_ms, "answered");
     } else {

@@ -10,12 +10,16 @@ use axum::{
     extract::State,
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, header};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 use super::{IngressError, allow, frame, listen};
 use crate::{config::Config, domain::network::Networks, queue::Queue, store::Store, telemetry::metrics};
@@ -122,10 +126,19 @@ struct Health {
     queue: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Readiness {
+#[derive(Debug, Serialize, ToSchema)]
+struct Liveness {
+    #[schema(pattern = "^ok$")]
     status: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Readiness {
+    #[schema(pattern = "^(ready|unready|draining)$")]
+    status: &'static str,
+    #[schema(pattern = "^(ok|unavailable)$")]
     record: &'static str,
+    #[schema(pattern = "^(ok|unavailable)$")]
     queue: &'static str,
 }
 
@@ -145,26 +158,64 @@ fn judge(health: Health, needs: Needs, draining: bool) -> (StatusCode, Readiness
     (status, readiness)
 }
 
-pub(super) fn routes(ops: Arc<Ops>) -> Router {
-    let readers = Arc::clone(&ops.readers);
+/// The routes of this file. Who may read the metrics is decided before they are.
+pub(super) fn api(readers: Arc<Networks>) -> OpenApiRouter<Arc<Ops>> {
     let guarded = middleware::from_fn_with_state(readers, allow::only);
-    Router::new()
-        .route(METRICS, get(metrics_text).layer(guarded))
-        .route(LIVE, get(live))
-        .route(READY, get(ready))
-        .with_state(ops)
+    OpenApiRouter::default()
+        .routes(routes!(metrics_text).layer(guarded))
+        .routes(routes!(live))
+        .routes(routes!(ready))
 }
 
+/// The routes, served.
+pub(super) fn routes(ops: Arc<Ops>) -> Router {
+    api(Arc::clone(&ops.readers)).with_state(ops).into()
+}
+
+/// Metrics.
+///
+/// For Prometheus. Every name is explained in `docs/operations.md`.
+#[utoipa::path(
+    get,
+    path = METRICS,
+    operation_id = "metrics",
+    tag = "operations",
+    responses((status = 200, description = "The text format, version 0.0.4.", body = String,
+        content_type = "text/plain; version=0.0.4; charset=utf-8")),
+    extensions(("x-problems" = json!(["network_refused"]))),
+)]
 async fn metrics_text() -> Response {
     let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (format, metrics::render()).into_response()
 }
 
-/// Alive is who answers; what is behind is `/readyz`'s matter.
-async fn live() -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "status": "ok" }))
+/// Alive is who answers.
+///
+/// What is behind is `/readyz`'s matter.
+#[utoipa::path(
+    get,
+    path = LIVE,
+    operation_id = "live",
+    tag = "operations",
+    responses((status = 200, description = "Alive.", body = Liveness)),
+)]
+async fn live() -> Json<Liveness> {
+    Json(Liveness { status: "ok" })
 }
 
+/// Ready is who can do its work.
+///
+/// An ingress needs the record, every other role the record and the queue.
+#[utoipa::path(
+    get,
+    path = READY,
+    operation_id = "ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Ready.", body = Readiness),
+        (status = 503, description = "Not ready, or draining.", body = Readiness),
+    ),
+)]
 async fn ready(State(ops): State<Arc<Ops>>) -> Response {
     let health = ops.health().await;
     let (status, readiness) = judge(health, ops.needs, ops.draining.is_cancelled());

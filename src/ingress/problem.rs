@@ -7,31 +7,62 @@ use axum::{
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{error::Error, observe, request_id::RequestId};
+use super::{
+    error::{Error, Row},
+    observe,
+    request_id::RequestId,
+};
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why a request was refused (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Document<'a> {
+    /// An address of this server that explains the code.
+    #[schema(pattern = "^/errors/[a-z_]+$")]
     r#type: String,
+    /// What the code means in a few words, for a person.
+    #[schema(min_length = 1)]
     title: &'a str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What happened and what to do, for a person.
     detail: String,
+    /// Stable: go by this.
+    #[schema(pattern = "^[a-z_]+$")]
     code: &'a str,
+    /// As in `X-Request-Id`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     request_id: &'a str,
+    /// The members of the body that it is about, where it is about any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline, required = false, min_items = 1)]
     errors: Vec<Member>,
+    /// Seconds to wait, where waiting helps; as in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, nullable = false)]
     retry_after: Option<u64>,
+    /// When the sale was voided, where that is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     voided_at: Option<String>,
+    /// Why it was voided, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     void_reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// A member of the body that an error is about.
+#[derive(Serialize, ToSchema)]
 struct Member {
+    /// Where it is: a JSON pointer (RFC 6901) into the body; empty for the body itself.
+    #[schema(pattern = "^(/.*)?$")]
     pointer: String,
+    /// Stable.
+    #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
+    /// What is expected, for a person.
     detail: String,
 }
 
@@ -60,13 +91,16 @@ pub(super) fn on_the_wire(error: &Error) -> Vec<u8> {
 
 /// The whole answer: document, status, and the headers that belong to the error.
 pub(super) fn render(error: &Error, request_id: &RequestId) -> Response {
-    let (status, code, title) = error.row();
+    let code = error.code();
+    let Row {
+        status, title, word, ..
+    } = code.row();
     let document = Document {
-        r#type: format!("/errors/{code}"),
+        r#type: code.type_uri(),
         title,
         status: status.as_u16(),
         detail: error.detail(),
-        code,
+        code: word,
         request_id: request_id.as_str(),
         errors: error
             .members()

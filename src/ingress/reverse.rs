@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    App,
+    App, REFUND, VOID,
     body::{JsonForm, RawBody},
-    caller::{Submitter, Till},
+    caller::{CREATE, Submitter, Till},
+    contract::schema,
     deadline::Deadline,
     error::Error,
     request_id::RequestId,
@@ -31,7 +33,24 @@ use crate::{
 /// What a till is told, word for word as in the field.
 const VOIDED: &str = "Transaction voided successfully by POS";
 
-/// Voids a sale. The order of the arguments is the order of the checks.
+/// Void a sale.
+///
+/// A 200 means that the sale is void, on disk. The same request again gets the same 200; another one
+/// is a 409 `already_voided` with the facts of the first.
+// The order of the arguments is the order of the checks.
+#[utoipa::path(
+    post,
+    path = VOID,
+    operation_id = "voidSale",
+    tag = "sales",
+    params(("id" = Uuid, Path, description = "Its `transaction_id`.")),
+    request_body(content = ref("#/components/schemas/VoidRequest"), content_type = "application/json"),
+    responses((status = 200, description = "Void.", body = VoidReceipt)),
+    security(("bearer" = [CREATE])),
+    extensions(("x-problems" = json!([
+        "invalid_fields", "checksum_mismatch", "already_voided", "already_refunded", "overloaded",
+    ]))),
+)]
 pub(super) async fn void(
     State(app): State<Arc<App>>,
     _: JsonForm,
@@ -63,7 +82,25 @@ pub(super) async fn void(
     }))
 }
 
-/// Refunds some or all of a sale.
+/// Refund some or all of a sale.
+///
+/// All refunds of a sale together are at most its gross. The same request again gets the same 200; the
+/// same `refund_reference_id` with other content is a 409.
+#[utoipa::path(
+    post,
+    path = REFUND,
+    operation_id = "refundSale",
+    tag = "sales",
+    params(("id" = Uuid, Path, description = "Its `transaction_id`.")),
+    request_body(content = ref("#/components/schemas/RefundRequest"), content_type = "application/json"),
+    responses((status = 200, description = "Refunded.", body = RefundReceipt)),
+    security(("bearer" = [CREATE])),
+    extensions(("x-problems" = json!([
+        "invalid_fields", "checksum_mismatch", "already_voided", "transaction_undecided",
+        "transaction_invalid", "refund_conflict", "refund_exceeds_sale", "too_many_refunds",
+        "overloaded",
+    ]))),
+)]
 pub(super) async fn refund(
     State(app): State<Arc<App>>,
     _: JsonForm,
@@ -160,23 +197,28 @@ async fn reverse(
 }
 
 /// The 200 of a void: facts of the void alone, so that a repeated request gets the same bytes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct VoidReceipt {
     success: bool,
     message: &'static str,
     transaction_id: Uuid,
+    #[schema(schema_with = schema::instant)]
     voided_at: String,
     void_reason: String,
 }
 
 /// The 200 of a refund: likewise.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RefundReceipt {
     success: bool,
+    #[schema(pattern = "^success$")]
     status: &'static str,
     transaction_id: Uuid,
+    #[schema(required)]
     refund_reference_id: Option<String>,
+    #[schema(schema_with = schema::money)]
     refund_amount: Money,
     refund_reason: String,
+    #[schema(schema_with = schema::instant)]
     refunded_at: String,
 }

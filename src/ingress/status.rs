@@ -1,6 +1,9 @@
 //! What became of a sale or a submission, for the terminal that sent it, true from the instant of
 //! the 202.
 
+mod listed;
+mod words;
+
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
@@ -9,9 +12,17 @@ use axum::{
 };
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{App, caller::Reader, deadline::Deadline, error::Error, status_url};
+use self::{listed::SubmissionStatus, words::SaleState};
+use super::{
+    App, SUBMISSION, TRANSACTION,
+    caller::{READ, Reader},
+    contract::schema,
+    deadline::Deadline,
+    error::Error,
+};
 use crate::{
     domain::{
         money::Money,
@@ -19,7 +30,7 @@ use crate::{
         sale::{Finding, ForwardState, ValidationStatus},
         time::Timestamp,
     },
-    store::{ItemState, StoreError, SubmissionView, TransactionView},
+    store::{StoreError, SubmissionView, TransactionView},
 };
 
 /// Most transaction ids the record looks up in one call.
@@ -43,7 +54,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// `GET /api/v1/transactions/{id}/status`
+/// What became of a sale.
+///
+/// True from the instant of the 202. Only the terminal that sent the sale sees it. The answer changes
+/// as the sale moves on.
+#[utoipa::path(
+    get,
+    path = TRANSACTION,
+    operation_id = "saleStatus",
+    tag = "sales",
+    params(("id" = Uuid, Path, description = "Its `transaction_id`.")),
+    responses((status = 200, description = "The sale as it stands.", body = TransactionStatus)),
+    security(("bearer" = [READ])),
+)]
 pub(super) async fn transaction(
     State(app): State<Arc<App>>,
     Reader(till): Reader,
@@ -105,7 +128,18 @@ async fn with_submission(
     ))
 }
 
-/// `GET /api/v1/submissions/{uuid}`
+/// What became of a submission.
+///
+/// Only the terminal that sent it sees it. The answer changes as its sales move on.
+#[utoipa::path(
+    get,
+    path = SUBMISSION,
+    operation_id = "submissionStatus",
+    tag = "sales",
+    params(("uuid" = Uuid, Path, description = "Its `submission_uuid`.")),
+    responses((status = 200, description = "The submission as it stands.", body = SubmissionStatus)),
+    security(("bearer" = [READ])),
+)]
 pub(super) async fn submission(
     State(app): State<Arc<App>>,
     Reader(till): Reader,
@@ -143,76 +177,99 @@ async fn find_submission(
     Ok(Some(SubmissionStatus::new(submission, &words)))
 }
 
-/// The word for a sale that is void, whatever else became of it.
-const VOIDED: &str = "VOIDED";
-
 /// The one word a till shows for a recorded sale.
-fn word(view: &TransactionView) -> &'static str {
+fn word(view: &TransactionView) -> SaleState {
     if view.row.voided_at.is_some() {
-        return VOIDED;
+        return SaleState::Voided;
     }
     if view.dead_code.is_some() {
-        return "DEAD_LETTERED";
+        return SaleState::DeadLettered;
     }
     match (view.row.status, view.forward) {
-        (_, Some(ForwardState::Dead)) => "DEAD_LETTERED",
-        (_, Some(ForwardState::Forwarded)) => "FORWARDED",
-        (ValidationStatus::Pending, _) => "PENDING",
-        (ValidationStatus::Valid, _) => "VALID",
-        (ValidationStatus::Invalid, _) => "INVALID",
+        (_, Some(ForwardState::Dead)) => SaleState::DeadLettered,
+        (_, Some(ForwardState::Forwarded)) => SaleState::Forwarded,
+        (ValidationStatus::Pending, _) => SaleState::Pending,
+        (ValidationStatus::Valid, _) => SaleState::Valid,
+        (ValidationStatus::Invalid, _) => SaleState::Invalid,
     }
 }
 
 /// The one word for a sale whose submission has not become rows.
-fn word_before(submission: &SubmissionView) -> &'static str {
+fn word_before(submission: &SubmissionView) -> SaleState {
     if submission.dead_code.is_some() {
-        "DEAD_LETTERED"
+        SaleState::DeadLettered
     } else {
-        "ACCEPTED"
+        SaleState::Accepted
     }
 }
 
 /// A sale as its terminal sees it. Times are UTC with microseconds, amounts exact decimal strings.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TransactionStatus {
     transaction_id: Uuid,
     submission_uuid: Uuid,
-    status: &'static str,
-    validation_status: &'static str,
+    #[schema(inline)]
+    status: SaleState,
+    #[schema(inline)]
+    validation_status: ValidationStatus,
+    /// What the rules found; every finding, not only the first.
     findings: Vec<Finding>,
+    /// How far the delivery has come; `null` before the rules have decided, and for an invalid sale.
+    #[schema(required)]
     forward: Option<Forward>,
+    /// `null` until the sale is recorded.
+    #[schema(required)]
     amounts: Option<Amounts>,
+    #[schema(required, schema_with = schema::instant_or_null)]
     accepted_at: Option<String>,
+    #[schema(required, schema_with = schema::instant_or_null)]
     recorded_at: Option<String>,
+    #[schema(required, schema_with = schema::instant_or_null)]
     decided_at: Option<String>,
+    #[schema(required, schema_with = schema::instant_or_null)]
     voided_at: Option<String>,
+    #[schema(required)]
     void_reason: Option<String>,
     /// How far the web application was told of the void.
+    #[schema(required)]
     void_forward: Option<Forward>,
+    /// The sum of the refunds; `null` where there is none.
+    #[schema(required, schema_with = schema::money_or_null)]
     refunded_amount: Option<Money>,
     refunds: Vec<Refund>,
 }
 
-#[derive(Debug, Serialize)]
+/// A refund of a sale, in the order in which they were made.
+#[derive(Debug, Serialize, ToSchema)]
 struct Refund {
+    #[schema(required)]
     refund_reference_id: Option<String>,
+    #[schema(schema_with = schema::money)]
     refund_amount: Money,
     refund_reason: String,
+    #[schema(schema_with = schema::instant)]
     refunded_at: String,
     forward: Forward,
 }
 
-#[derive(Debug, Serialize)]
+/// The delivery of a sale to the web application.
+#[derive(Debug, Serialize, ToSchema)]
 struct Forward {
+    #[schema(inline)]
     state: ForwardState,
     attempts: u32,
+    #[schema(required, schema_with = schema::instant_or_null)]
     settled_at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The amounts of a sale; `null` where its generation has none.
+#[derive(Debug, Serialize, ToSchema)]
 struct Amounts {
+    #[schema(required, schema_with = schema::money_or_null)]
     gross_sales: Option<Money>,
+    #[schema(required, schema_with = schema::money_or_null)]
     net_sales: Option<Money>,
+    #[schema(required, schema_with = schema::money_or_null)]
     base_amount: Option<Money>,
 }
 
@@ -222,7 +279,7 @@ impl TransactionStatus {
             transaction_id: id,
             submission_uuid: submission.submission_uuid,
             status: word_before(submission),
-            validation_status: ValidationStatus::Pending.as_str(),
+            validation_status: ValidationStatus::Pending,
             findings: Vec::new(),
             forward: None,
             amounts: None,
@@ -248,7 +305,7 @@ impl TransactionStatus {
             let at = reversal.made_at.to_string();
             match reversal.kind {
                 ReversalKind::Void => {
-                    self.status = VOIDED;
+                    self.status = SaleState::Voided;
                     self.voided_at = Some(at);
                     self.void_reason = Some(reversal.reason);
                     self.void_forward = Some(forward);
@@ -276,7 +333,7 @@ impl TransactionStatus {
             transaction_id: row.sale.transaction_id,
             submission_uuid: row.submission_uuid,
             status,
-            validation_status: row.status.as_str(),
+            validation_status: row.status,
             findings: row.findings,
             forward: view.forward.map(|state| Forward {
                 state,
@@ -296,70 +353,6 @@ impl TransactionStatus {
             void_forward: None,
             refunded_amount: None,
             refunds: Vec::new(),
-        }
-    }
-}
-
-/// A submission as its terminal sees it.
-#[derive(Debug, Serialize)]
-pub(super) struct SubmissionStatus {
-    submission_uuid: Uuid,
-    submission_id: String,
-    status: &'static str,
-    accepted_at: String,
-    processed_at: Option<String>,
-    failure: Option<String>,
-    transaction_count: usize,
-    transactions: Vec<Item>,
-}
-
-#[derive(Debug, Serialize)]
-struct Item {
-    transaction_id: Uuid,
-    state: &'static str,
-    status_url: String,
-}
-
-impl SubmissionStatus {
-    /// `words` holds the rows that this submission made itself.
-    fn new(submission: SubmissionView, words: &HashMap<Uuid, &'static str>) -> Self {
-        let before = word_before(&submission);
-        let special: HashMap<Uuid, &'static str> = submission
-            .results
-            .iter()
-            .map(|result| match result.state {
-                ItemState::Duplicate => (result.transaction_id, "DUPLICATE"),
-                ItemState::Conflict => (result.transaction_id, "CONFLICT"),
-            })
-            .collect();
-        let state = |id: &Uuid| {
-            words
-                .get(id)
-                .or_else(|| special.get(id))
-                .copied()
-                .unwrap_or(before)
-        };
-        Self {
-            submission_uuid: submission.submission_uuid,
-            submission_id: submission.id.to_string(),
-            status: match (&submission.dead_code, submission.processed_at) {
-                (Some(_), _) => "FAILED",
-                (None, Some(_)) => "PROCESSED",
-                (None, None) => "ACCEPTED",
-            },
-            accepted_at: submission.accepted_at.to_string(),
-            processed_at: submission.processed_at.map(|at| at.to_string()),
-            transaction_count: submission.transaction_ids.len(),
-            transactions: submission
-                .transaction_ids
-                .iter()
-                .map(|id| Item {
-                    transaction_id: *id,
-                    state: state(id),
-                    status_url: status_url(*id),
-                })
-                .collect(),
-            failure: submission.dead_code,
         }
     }
 }

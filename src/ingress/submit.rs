@@ -10,13 +10,15 @@ use axum::{
 use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    App,
+    App, SUBMIT,
     body::{JsonForm, RawBody},
-    caller::{Submitter, Till},
+    caller::{CREATE, Submitter, Till},
     commit::{Draft, Full, Kept},
+    contract::schema,
     deadline::Deadline,
     error::Error,
     request_id::RequestId,
@@ -32,7 +34,34 @@ use crate::domain::{
 /// connections of its thread, so it goes to the threads for blocking work.
 const INLINE_BYTES: usize = 64 * 1024;
 
-/// Takes a submission. The order of the arguments is the order of the checks.
+/// Submit sales.
+///
+/// Takes one sale or a batch of them. A 202 means that the submission is committed and flushed to
+/// disk. The same submission again, at any time, gets the same status and the same body; other
+/// content under the same `submission_uuid` is a 409 and changes nothing.
+// The order of the arguments is the order of the checks.
+#[utoipa::path(
+    post,
+    path = SUBMIT,
+    operation_id = "submitSales",
+    tag = "sales",
+    request_body(content = ref("#/components/schemas/Submission"), description = "At most 2 MiB, not compressed.", content_type = "application/json"),
+    responses(
+        (status = 202, description = "Committed.", body = Receipt,
+            headers(("Location" = String, description = "As `status_url`.")),
+            links(
+                ("Sale" = (operation_id = "saleStatus",
+                    parameters(("id" = "$response.body#/transactions/0/transaction_id")))),
+                ("Submission" = (operation_id = "submissionStatus",
+                    parameters(("uuid" = "$response.body#/submission_uuid")))),
+            )),
+    ),
+    security(("bearer" = [CREATE])),
+    extensions(("x-problems" = json!([
+        "too_many_transactions", "invalid_fields", "checksum_mismatch", "terminal_mismatch",
+        "tenant_mismatch", "hardware_mismatch", "submission_conflict", "overloaded", "tenant_busy",
+    ]))),
+)]
 pub(super) async fn submit(
     State(app): State<Arc<App>>,
     _: JsonForm,
@@ -134,21 +163,31 @@ fn draft(till: &Till, submission: &Submission, request_id: &RequestId, body: Byt
 
 /// The 202. It holds facts of the first acceptance only, so that a repeated request gets the same
 /// bytes for ever.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Receipt {
     submission_uuid: Uuid,
+    #[schema(schema_with = schema::row_id)]
     submission_id: String,
+    #[schema(schema_with = schema::instant)]
     accepted_at: String,
+    #[schema(pattern = "^ACCEPTED$")]
     status: &'static str,
+    #[schema(minimum = 1)]
     transaction_count: usize,
-    transactions: Vec<Item>,
+    /// In the order of the body.
+    #[schema(inline, min_items = 1)]
+    transactions: Vec<AcceptedItem>,
+    #[schema(schema_with = schema::submission_url)]
     status_url: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Item {
+/// One transaction of an accepted submission.
+#[derive(Debug, Serialize, ToSchema)]
+struct AcceptedItem {
     transaction_id: Uuid,
+    #[schema(pattern = "^ACCEPTED$")]
     state: &'static str,
+    #[schema(schema_with = schema::status_url)]
     status_url: String,
 }
 
@@ -163,7 +202,7 @@ impl Receipt {
             transactions: submission
                 .sales
                 .iter()
-                .map(|sale| Item {
+                .map(|sale| AcceptedItem {
                     transaction_id: sale.transaction_id,
                     state: "ACCEPTED",
                     status_url: status_url(sale.transaction_id),

@@ -18,6 +18,8 @@ fn every_command_explains_itself() {
         &["config", "check", "--help"],
         &["checksum", "compute", "--help"],
         &["checksum", "verify", "--help"],
+        &["contract", "openapi", "--help"],
+        &["contract", "errors", "--help"],
         &["sink", "--help"],
         &["sim", "--help"],
         &["sim", "sale", "--help"],

@@ -23,7 +23,7 @@ use tsms::{
     telemetry::metrics,
 };
 
-use crate::{left::unfinished, mariadb::MariaDb, servers::Redis};
+use crate::{contract, left::unfinished, mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     pub(crate) config: Arc<Config>,
+    /// The URL of the record.
+    pub(crate) database: String,
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) sink: SinkHandle,
@@ -73,6 +75,7 @@ impl World {
     /// Starts some of the roles only.
     pub(crate) async fn start_roles(tier: Tier, settings: &str, roles: &Roles) -> Self {
         metrics::install();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = (tier == Tier::Fleet).then(Redis::start);
@@ -99,6 +102,7 @@ impl World {
             base,
             http: reqwest::Client::new(),
             config,
+            database,
             store,
             queue,
             sink,
@@ -212,7 +216,7 @@ impl World {
     }
 }
 
-/// What the ingress answered.
+/// What the ingress answered; an answer that the contract does not know fails the test.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -222,13 +226,20 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let answer = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let asked = contract::operation(request.method(), request.url().path());
+        let answer = client.execute(request).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Self {
+        let answer = Self {
             status,
             headers,
             text: answer.text().await.unwrap(),
+        };
+        if let Some(asked) = asked {
+            asked.check(&answer);
         }
+        answer
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -71,8 +71,9 @@ impl Style {
     }
 }
 
-/// The fewest flaws that give the checksum sent, and the version they are made in.
-pub(super) fn find(node: &Node<'_>, given: &Digest) -> Option<(Version, Vec<&'static str>)> {
+/// The fewest flaws that give the checksum sent, the version they are made in, and the text that the
+/// client then hashed.
+pub(super) fn find(node: &Node<'_>, given: &Digest) -> Option<(Version, Vec<&'static str>, String)> {
     let mut styles: Vec<Style> = (1..1 << FLAWS.len()).map(Style).collect();
     styles.sort_by_key(|style| style.0.count_ones());
     let mut text = String::new();
@@ -86,7 +87,7 @@ pub(super) fn find(node: &Node<'_>, given: &Digest) -> Option<(Version, Vec<&'st
             }
             .level(node);
             if sha256(text.as_bytes()) == *given {
-                return Some((version, style.names()));
+                return Some((version, style.names(), text));
             }
         }
     }

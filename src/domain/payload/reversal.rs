@@ -23,9 +23,9 @@ const REFUND_REASON: &str = "refund_reason";
 const REFUND_REFERENCE: &str = "refund_reference_id";
 
 /// Longest reason.
-const MAX_REASON: usize = 255;
+pub(crate) const MAX_REASON: usize = 255;
 /// Longest reference of a refund.
-const MAX_REFERENCE: usize = 191;
+pub(crate) const MAX_REFERENCE: usize = 191;
 /// Smallest refund.
 const LEAST_REFUND: Money = Money::from_minor(1);
 

@@ -12,13 +12,13 @@ use crate::domain::{
 const MAX_REMARKS: usize = 20;
 
 /// A table of row types: the two differ in names and widths only.
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// The member that holds the rows.
-    pub(super) array: &'static str,
+    pub(crate) array: &'static str,
     /// The member of a row that names its type.
-    type_member: &'static str,
+    pub(crate) type_member: &'static str,
     /// Longest type name.
-    longest: usize,
+    pub(crate) longest: usize,
     /// Wire name and aliases of each type, in the order of the wire format.
     types: &'static [&'static [&'static str]],
     /// How many of the types a body of the v2 era must name.
@@ -27,7 +27,7 @@ pub(super) struct Kind {
     repeated: &'static str,
 }
 
-pub(super) const ADJUSTMENTS: Kind = Kind {
+pub(crate) const ADJUSTMENTS: Kind = Kind {
     array: "adjustments",
     type_member: "adjustment_type",
     longest: 50,
@@ -48,7 +48,7 @@ pub(super) const ADJUSTMENTS: Kind = Kind {
     repeated: "adjustment.repeated",
 };
 
-pub(super) const TAXES: Kind = Kind {
+pub(crate) const TAXES: Kind = Kind {
     array: "taxes",
     type_member: "tax_type",
     longest: 20,
@@ -127,6 +127,16 @@ impl Remarks {
 }
 
 impl Kind {
+    /// The wire names of the types, in the order of the wire format.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.types.iter().filter_map(|names| names.first().copied())
+    }
+
+    /// Those that a body of the v2 era must name.
+    pub(crate) fn required_names(&self) -> impl Iterator<Item = &'static str> {
+        self.names().take(self.required)
+    }
+
     /// Reads the rows of a transaction. A missing array has no amounts.
     pub(super) fn read(
         &self,

@@ -7,9 +7,9 @@ use super::{
 use crate::domain::{json::Node, money::Money, sale::Sale};
 
 /// Longest free text of a transaction.
-const MAX_TEXT: usize = 255;
+pub(crate) const MAX_TEXT: usize = 255;
 /// Longest receipt number.
-const MAX_RECEIPT: usize = 128;
+pub(crate) const MAX_RECEIPT: usize = 128;
 
 /// Reads a transaction; `None` when anything is wrong with it, which `errors` then holds.
 pub(super) fn read(node: &Node<'_>, path: Path<'_>, errors: &mut Errors) -> Option<Sale> {

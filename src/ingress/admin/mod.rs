@@ -2,21 +2,22 @@
 //! area, every change put down to its token.
 //!
 //! Who adds an area implements [`Area`] for it, takes [`Admin`] in its handlers, and merges its routes
-//! in [`routes`].
+//! in [`api`].
 
 mod records;
 mod tenants;
 mod terminals;
 mod tokens;
 
+pub(super) use tokens::MOST_ABILITIES;
+
 use std::{marker::PhantomData, sync::Arc};
 
-use axum::{
-    Router,
-    extract::{FromRequestParts, Path, Query},
-};
+use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     App, caller,
@@ -30,12 +31,12 @@ use crate::{
 };
 
 /// Every admin route.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .merge(tenants::routes())
-        .merge(terminals::routes())
-        .merge(tokens::routes())
-        .merge(records::routes())
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .merge(tenants::api())
+        .merge(terminals::api())
+        .merge(tokens::api())
+        .merge(records::api())
 }
 
 /// A part of the admin API with an ability of its own.
@@ -121,16 +122,21 @@ impl<S: Send + Sync> FromRequestParts<S> for RowId {
 }
 
 /// Which part of a list is wanted; what else a list can be narrowed by is optional and by row id.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Only rows with a greater id: `next` of the page before.
+    #[param(required = false, minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     after: i64,
-    /// Most rows; at most `admin.page_rows`.
+    /// Most rows; at most `admin.page_rows`, which is also what is meant unless given.
+    #[param(minimum = 1)]
     limit: Option<usize>,
     /// Only those of this tenant, where the list has tenants.
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     tenant_id: Option<i64>,
     /// Only those of this terminal, where the list has terminals.
+    #[param(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     terminal_id: Option<i64>,
 }
 
@@ -143,7 +149,8 @@ impl FromRequestParts<Arc<App>> for Page {
             .map_err(|_| Error::InvalidQuery)?;
         let most = app.config.admin.page_rows;
         let limit = page.limit.unwrap_or(most);
-        if limit == 0 || limit > most {
+        let ids = [page.tenant_id, page.terminal_id];
+        if limit == 0 || limit > most || page.after < 0 || ids.into_iter().flatten().any(|id| id < 1) {
             return Err(Error::InvalidQuery);
         }
         page.limit = Some(limit);
@@ -158,10 +165,11 @@ impl Page {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct List<T> {
     items: Vec<T>,
     /// `after` of the next page; null on the last one.
+    #[schema(required)]
     next: Option<i64>,
 }
 

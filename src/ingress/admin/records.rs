@@ -3,29 +3,39 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, List, Page, Security, refused};
 use crate::{
-    ingress::{App, error::Error},
+    domain::ability,
+    ingress::{App, contract::schema, error::Error},
     store::{ActionRow, EventRow},
 };
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/admin/security-events", get(events))
-        .route("/api/v1/admin/actions", get(actions))
+const EVENTS: &str = "/api/v1/admin/security-events";
+const ACTIONS: &str = "/api/v1/admin/actions";
+
+/// The routes of this file.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(events))
+        .routes(routes!(actions))
 }
 
 /// The events of one kind and subject within one hour.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecurityEvent)]
 pub(super) struct Event {
     kind: String,
     /// `token:7`, `family:7`, `terminal:3`, `address:203.0.113.9`, or `other`.
     subject: String,
     count: i64,
+    #[schema(schema_with = schema::instant)]
     first_at: String,
+    #[schema(schema_with = schema::instant)]
     last_at: String,
     /// Where the last one came from.
     address: String,
@@ -34,15 +44,18 @@ pub(super) struct Event {
 }
 
 /// The newest events; those of more than a page are read from the record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecurityEvents)]
 pub(super) struct Events {
     items: Vec<Event>,
 }
 
 /// A change, and who made it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdminAction)]
 pub(super) struct Action {
     id: i64,
+    #[schema(schema_with = schema::instant)]
     at: String,
     /// `token:7`, `cli:ana`, `system`.
     actor: String,
@@ -85,6 +98,19 @@ impl From<ActionRow> for Action {
     }
 }
 
+/// List security events.
+///
+/// What should not have happened, the newest first, counted by hour, kind and subject.
+#[utoipa::path(
+    get,
+    path = EVENTS,
+    operation_id = "listSecurityEvents",
+    tag = "administration",
+    params(Page),
+    responses((status = 200, description = "The newest.", body = Events)),
+    security(("bearer" = [ability::ADMIN_SECURITY])),
+    extensions(("x-problems" = json!(["invalid_query"]))),
+)]
 async fn events(
     State(app): State<Arc<App>>,
     admin: Admin<Security>,
@@ -96,6 +122,19 @@ async fn events(
     Ok(Json(Events { items }))
 }
 
+/// List administrative actions.
+///
+/// Who changed what, by id, a page at a time.
+#[utoipa::path(
+    get,
+    path = ACTIONS,
+    operation_id = "listActions",
+    tag = "administration",
+    params(Page),
+    responses((status = 200, description = "One page.", body = List<Action>)),
+    security(("bearer" = [ability::ADMIN_SECURITY])),
+    extensions(("x-problems" = json!(["invalid_query"]))),
+)]
 async fn actions(
     State(app): State<Arc<App>>,
     admin: Admin<Security>,

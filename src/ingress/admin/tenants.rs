@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, List, Page, RowId, Tenants, refused};
 use crate::{
-    domain::directory,
+    domain::{ability, directory},
     ingress::{
         App,
         error::Error,
@@ -16,14 +18,18 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/admin/tenants", get(list).post(create))
-        .route("/api/v1/admin/tenants/{id}", get(show).patch(change))
+const TENANTS: &str = "/api/v1/admin/tenants";
+const TENANT: &str = "/api/v1/admin/tenants/{id}";
+
+/// The routes of this file.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change))
 }
 
 /// A tenant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tenant {
     id: i64,
     company_id: i64,
@@ -48,29 +54,68 @@ impl From<directory::Tenant> for Tenant {
 }
 
 /// A tenant to be made, and its company, if the code is new.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct NewTenant {
     /// Its customer code, unique.
+    #[schema(
+        min_length = 1,
+        max_length = 50,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     code: String,
     /// Trade name.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     name: String,
     /// Code of the company it belongs to.
+    #[schema(
+        min_length = 1,
+        max_length = 50,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     company_code: String,
     /// Name of the company, used if its code is new; else its code is its name.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     company_name: Option<String>,
     /// IANA time zone of its business day; Asia/Manila unless given.
+    #[schema(max_length = 64, pattern = "^(UTC|[A-Za-z0-9_+-]*/[A-Za-z0-9/_+-]*)$")]
     timezone: Option<String>,
 }
 
 /// What of a tenant changes; what is left out stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TenantChange {
     /// Whether it may submit.
     active: Option<bool>,
     /// Trade name.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     name: Option<String>,
 }
 
+/// List tenants.
+///
+/// By id, a page at a time.
+#[utoipa::path(
+    get,
+    path = TENANTS,
+    operation_id = "listTenants",
+    tag = "administration",
+    params(Page),
+    responses((status = 200, description = "One page.", body = List<Tenant>)),
+    security(("bearer" = [ability::ADMIN_TENANTS])),
+    extensions(("x-problems" = json!(["invalid_query"]))),
+)]
 async fn list(
     State(app): State<Arc<App>>,
     admin: Admin<Tenants>,
@@ -82,6 +127,16 @@ async fn list(
     Ok(Json(List::of(items, page.limit(), |tenant| tenant.id)))
 }
 
+/// Show a tenant.
+#[utoipa::path(
+    get,
+    path = TENANT,
+    operation_id = "showTenant",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Its row id.", minimum = 1)),
+    responses((status = 200, description = "The tenant.", body = Tenant)),
+    security(("bearer" = [ability::ADMIN_TENANTS])),
+)]
 async fn show(
     State(app): State<Arc<App>>,
     admin: Admin<Tenants>,
@@ -92,6 +147,19 @@ async fn show(
     Ok(Json(tenant.into()))
 }
 
+/// Make a tenant.
+///
+/// And its company, if the code of that is new.
+#[utoipa::path(
+    post,
+    path = TENANTS,
+    operation_id = "createTenant",
+    tag = "administration",
+    request_body(content = NewTenant, content_type = "application/json"),
+    responses((status = 201, description = "Made.", body = Tenant)),
+    security(("bearer" = [ability::ADMIN_TENANTS])),
+    extensions(("x-problems" = json!(["invalid_fields", "already_exists", "unstorable"]))),
+)]
 async fn create(
     State(app): State<Arc<App>>,
     admin: Admin<Tenants>,
@@ -127,6 +195,20 @@ async fn create(
     Ok((StatusCode::CREATED, Json(tenant.into())))
 }
 
+/// Change a tenant.
+///
+/// Switching it off holds at every ingress within a second.
+#[utoipa::path(
+    patch,
+    path = TENANT,
+    operation_id = "changeTenant",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Its row id.", minimum = 1)),
+    request_body(content = TenantChange, content_type = "application/json"),
+    responses((status = 200, description = "As it is now.", body = Tenant)),
+    security(("bearer" = [ability::ADMIN_TENANTS])),
+    extensions(("x-problems" = json!(["invalid_fields", "unstorable"]))),
+)]
 async fn change(
     State(app): State<Arc<App>>,
     admin: Admin<Tenants>,

@@ -2,19 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, List, Page, RowId, Terminals, refused, time, time_text};
 use crate::{
-    domain::directory::{self, TerminalStatus},
+    domain::{
+        ability,
+        directory::{self, TerminalStatus},
+    },
     ingress::{
         App,
+        contract::schema,
         error::Error,
         form::{Form, given, text, wrong},
     },
@@ -28,24 +30,32 @@ const LONGEST_KEY: usize = 255;
 /// Longest life of an enrolment code, in seconds: a year.
 const LONGEST_ENROLMENT: u32 = 366 * 24 * 3600;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/admin/terminals", get(list).post(create))
-        .route("/api/v1/admin/terminals/{id}", get(show).patch(change))
-        .route("/api/v1/admin/terminals/{id}/key", post(set_key))
-        .route("/api/v1/admin/enrolments", post(enrol))
+const TERMINALS: &str = "/api/v1/admin/terminals";
+const TERMINAL: &str = "/api/v1/admin/terminals/{id}";
+const KEY: &str = "/api/v1/admin/terminals/{id}/key";
+const ENROLMENTS: &str = "/api/v1/admin/enrolments";
+
+/// The routes of this file.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change))
+        .routes(routes!(set_key))
+        .routes(routes!(enrol))
 }
 
 /// A terminal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Terminal {
     id: i64,
     tenant_id: i64,
     serial_number: String,
     status: TerminalStatus,
     /// When it stops being accepted; null for never.
+    #[schema(schema_with = schema::instant_or_null)]
     expires_at: Option<String>,
-    /// Where results are posted.
+    /// Where results are posted; null for nowhere.
+    #[schema(required)]
     callback_url: Option<String>,
 }
 
@@ -63,62 +73,86 @@ impl From<directory::Terminal> for Terminal {
 }
 
 /// A terminal to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TerminalToMake {
     /// The tenant it stands in.
     tenant_id: i64,
     /// Its serial number, unique.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     serial_number: String,
     /// Where results are posted.
+    #[schema(max_length = 2000, pattern = r"^https?://[^\u0000-\u001f\u007f-\u009f]*$")]
     callback_url: Option<String>,
     /// When it stops being accepted, UTC.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 
 /// What of a terminal changes; what is left out stays, null takes away.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ChangeOfTerminal {
     /// `active`, `inactive`, or `revoked`, which is for ever.
+    #[schema(pattern = "^(active|inactive|revoked)$")]
     status: Option<String>,
     /// When it stops being accepted, UTC; null for never.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
     /// Where results are posted; null for nowhere.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 2000, pattern = r"^https?://[^\u0000-\u001f\u007f-\u009f]*$")]
     callback_url: Option<Option<String>>,
 }
 
 /// A key for a terminal.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct KeyToSet {
-    /// The key it has already, of 16 to 255 characters; a new one is made unless given.
+    /// The key it has already; a new one is made unless given.
+    #[schema(
+        min_length = 16,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     api_key: Option<String>,
 }
 
 /// A key as it was set; it is shown here and never again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TerminalKey)]
 pub(super) struct Key {
     serial_number: String,
     api_key: String,
 }
 
 /// A till that shall register itself.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Enrol {
     /// The tenant it will stand in.
     tenant_id: i64,
     /// Its serial number.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     serial_number: String,
-    /// How long the code is good, in seconds; `auth.enrolment_ttl_ms` unless given.
+    /// How long the code is good, in seconds, at most a year of 366 days; `auth.enrolment_ttl_ms` unless
+    /// given.
+    #[schema(minimum = 1, maximum = 31_622_400)]
     lasts_seconds: Option<u32>,
 }
 
 /// An enrolment code; it is shown here and never again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Enrolment {
     enrolment_code: String,
     tenant_id: i64,
     serial_number: String,
+    #[schema(schema_with = schema::instant)]
     expires_at: String,
 }
 
@@ -129,6 +163,19 @@ async fn one(store: &Store, id: i64) -> Result<directory::Terminal, StoreError> 
         .ok_or(StoreError::Missing("terminal"))
 }
 
+/// List terminals.
+///
+/// By id, a page at a time; those of one tenant where `tenant_id` is given.
+#[utoipa::path(
+    get,
+    path = TERMINALS,
+    operation_id = "listTerminals",
+    tag = "administration",
+    params(Page),
+    responses((status = 200, description = "One page.", body = List<Terminal>)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+    extensions(("x-problems" = json!(["invalid_query"]))),
+)]
 async fn list(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,
@@ -143,6 +190,16 @@ async fn list(
     Ok(Json(List::of(items, page.limit(), |terminal| terminal.id)))
 }
 
+/// Show a terminal.
+#[utoipa::path(
+    get,
+    path = TERMINAL,
+    operation_id = "showTerminal",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Its row id.", minimum = 1)),
+    responses((status = 200, description = "The terminal.", body = Terminal)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+)]
 async fn show(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,
@@ -153,6 +210,19 @@ async fn show(
     Ok(Json(terminal.into()))
 }
 
+/// Make a terminal.
+///
+/// It can do nothing before it has a token, a key or an enrolment code.
+#[utoipa::path(
+    post,
+    path = TERMINALS,
+    operation_id = "createTerminal",
+    tag = "administration",
+    request_body(content = TerminalToMake, content_type = "application/json"),
+    responses((status = 201, description = "Made.", body = Terminal)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+    extensions(("x-problems" = json!(["invalid_fields", "already_exists", "unstorable"]))),
+)]
 async fn create(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,
@@ -177,6 +247,20 @@ async fn create(
     Ok((StatusCode::CREATED, Json(terminal.into())))
 }
 
+/// Change a terminal.
+///
+/// What is left out stays, null takes away. Switching it off holds at every ingress within a second.
+#[utoipa::path(
+    patch,
+    path = TERMINAL,
+    operation_id = "changeTerminal",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Its row id.", minimum = 1)),
+    request_body(content = ChangeOfTerminal, content_type = "application/json"),
+    responses((status = 200, description = "As it is now.", body = Terminal)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+    extensions(("x-problems" = json!(["invalid_fields", "terminal_revoked", "unstorable"]))),
+)]
 async fn change(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,
@@ -209,6 +293,20 @@ async fn change(
     Ok(Json(terminal.into()))
 }
 
+/// Set the key of a terminal.
+///
+/// With it the till logs in. The one before it is good no longer.
+#[utoipa::path(
+    post,
+    path = KEY,
+    operation_id = "setTerminalKey",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Row id of the terminal.", minimum = 1)),
+    request_body(content = KeyToSet, content_type = "application/json"),
+    responses((status = 200, description = "The key; it is shown here and never again.", body = Key)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+    extensions(("x-problems" = json!(["invalid_fields", "unstorable"]))),
+)]
 async fn set_key(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,
@@ -237,6 +335,19 @@ async fn set_key(
     Ok(Json(key))
 }
 
+/// Make an enrolment code.
+///
+/// With it the till of that serial number registers itself, once.
+#[utoipa::path(
+    post,
+    path = ENROLMENTS,
+    operation_id = "enrol",
+    tag = "administration",
+    request_body(content = Enrol, content_type = "application/json"),
+    responses((status = 201, description = "The code; it is shown here and never again.", body = Enrolment)),
+    security(("bearer" = [ability::ADMIN_TERMINALS])),
+    extensions(("x-problems" = json!(["invalid_fields", "already_exists", "unstorable"]))),
+)]
 async fn enrol(
     State(app): State<Arc<App>>,
     admin: Admin<Terminals>,

@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, List, Page, RowId, Tokens, refused, time, time_text};
 use crate::{
@@ -20,6 +18,7 @@ use crate::{
     domain::{ability, network::Networks, time::Timestamp},
     ingress::{
         App,
+        contract::schema,
         error::Error,
         form::{Form, text, wrong},
         identities::Known,
@@ -28,37 +27,52 @@ use crate::{
 };
 
 /// Most abilities of a token.
-const MOST_ABILITIES: usize = 16;
+pub(in crate::ingress) const MOST_ABILITIES: usize = 16;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/admin/tokens", get(list).post(issue))
-        .route("/api/v1/admin/tokens/{id}", get(show))
-        .route("/api/v1/admin/tokens/{id}/rotate", post(rotate))
-        .route("/api/v1/admin/tokens/{id}/revoke", post(revoke))
+const TOKENS: &str = "/api/v1/admin/tokens";
+const TOKEN: &str = "/api/v1/admin/tokens/{id}";
+const ROTATE: &str = "/api/v1/admin/tokens/{id}/rotate";
+const REVOKE: &str = "/api/v1/admin/tokens/{id}/revoke";
+
+/// The routes of this file.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(list, issue))
+        .routes(routes!(show))
+        .routes(routes!(rotate))
+        .routes(routes!(revoke))
 }
 
 /// A token as listed: never its text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Token {
     id: i64,
     /// The first token of its line of successors.
     family_id: i64,
     /// The token it replaces.
+    #[schema(required)]
     parent_id: Option<i64>,
     /// Null for an administrator's.
+    #[schema(required)]
     terminal_id: Option<i64>,
     name: String,
+    /// By a person, by an enrolment code, or by a terminal's key.
+    #[schema(value_type = String, pattern = "^(issued|enrolled|login)$")]
     origin: Origin,
     abilities: Vec<String>,
     /// Networks it may be used from; anywhere when empty.
     networks: String,
+    #[schema(schema_with = schema::instant)]
     created_at: String,
+    #[schema(schema_with = schema::instant_or_null)]
     expires_at: Option<String>,
     /// Once its successor is in use: when it stops.
+    #[schema(schema_with = schema::instant_or_null)]
     retires_at: Option<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     revoked_at: Option<String>,
     /// True to about a minute.
+    #[schema(schema_with = schema::instant_or_null)]
     last_used_at: Option<String>,
 }
 
@@ -83,23 +97,30 @@ impl From<TokenRow> for Token {
 }
 
 /// A token to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TokenToMake {
     /// The terminal it is for; an administrator's unless given.
     terminal_id: Option<i64>,
     /// What a person calls it.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     name: String,
     /// What it may do; the usual for a terminal unless given, and required for an administrator.
     #[serde(default)]
+    #[schema(schema_with = schema::abilities)]
     abilities: Vec<String>,
     /// When it ends, UTC; never unless given.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// Where it may be used from, such as `10.1.0.0/16, 192.0.2.7`; anywhere unless given.
     networks: Option<String>,
 }
 
 /// How a token is to be revoked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Revocation {
     /// With all that it replaced and all that replaced it.
     #[serde(default)]
@@ -107,13 +128,27 @@ pub(super) struct Revocation {
 }
 
 /// A new token; its text is shown here and never again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Issued {
     id: i64,
     token: String,
+    #[schema(schema_with = schema::instant_or_null)]
     expires_at: Option<String>,
 }
 
+/// List tokens.
+///
+/// By id, a page at a time; those of one terminal where `terminal_id` is given.
+#[utoipa::path(
+    get,
+    path = TOKENS,
+    operation_id = "listTokens",
+    tag = "administration",
+    params(Page),
+    responses((status = 200, description = "One page.", body = List<Token>)),
+    security(("bearer" = [ability::ADMIN_TOKENS])),
+    extensions(("x-problems" = json!(["invalid_query"]))),
+)]
 async fn list(
     State(app): State<Arc<App>>,
     admin: Admin<Tokens>,
@@ -128,6 +163,18 @@ async fn list(
     Ok(Json(List::of(items, page.limit(), |token| token.id)))
 }
 
+/// Show a token.
+///
+/// Never its text.
+#[utoipa::path(
+    get,
+    path = TOKEN,
+    operation_id = "showToken",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Its row id.", minimum = 1)),
+    responses((status = 200, description = "The token.", body = Token)),
+    security(("bearer" = [ability::ADMIN_TOKENS])),
+)]
 async fn show(
     State(app): State<Arc<App>>,
     admin: Admin<Tokens>,
@@ -138,6 +185,19 @@ async fn show(
     Ok(Json(row.into()))
 }
 
+/// Make a token.
+///
+/// An administrator gives others no more than he has: abilities, end and networks lie within his own.
+#[utoipa::path(
+    post,
+    path = TOKENS,
+    operation_id = "issueToken",
+    tag = "administration",
+    request_body(content = TokenToMake, content_type = "application/json"),
+    responses((status = 201, description = "The token; its text is shown here and never again.", body = Issued)),
+    security(("bearer" = [ability::ADMIN_TOKENS])),
+    extensions(("x-problems" = json!(["invalid_fields", "unstorable"]))),
+)]
 async fn issue(
     State(app): State<Arc<App>>,
     admin: Admin<Tokens>,
@@ -214,6 +274,19 @@ fn within(by: &Known, abilities: &[String]) -> Result<(), Error> {
     }
 }
 
+/// Replace a token.
+///
+/// The old one is good for `auth.rotation_overlap_ms` longer.
+#[utoipa::path(
+    post,
+    path = ROTATE,
+    operation_id = "rotateToken",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Row id of the token.", minimum = 1)),
+    responses((status = 201, description = "The successor; its text is shown here and never again.", body = Issued)),
+    security(("bearer" = [ability::ADMIN_TOKENS])),
+    extensions(("x-problems" = json!(["token_replaced", "token_ended"]))),
+)]
 async fn rotate(
     State(app): State<Arc<App>>,
     admin: Admin<Tokens>,
@@ -241,6 +314,20 @@ async fn rotate(
     }
 }
 
+/// Revoke a token.
+///
+/// Holds at every ingress within a second.
+#[utoipa::path(
+    post,
+    path = REVOKE,
+    operation_id = "revokeToken",
+    tag = "administration",
+    params(("id" = i64, Path, description = "Row id of the token.", minimum = 1)),
+    request_body(content = Revocation, content_type = "application/json"),
+    responses((status = 200, description = "As it is now.", body = Token)),
+    security(("bearer" = [ability::ADMIN_TOKENS])),
+    extensions(("x-problems" = json!(["invalid_fields"]))),
+)]
 async fn revoke(
     State(app): State<Arc<App>>,
     admin: Admin<Tokens>,

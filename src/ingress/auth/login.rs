@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::{Attempt, Grant, NamesTill, Success, usual_abilities};
+use super::{Attempt, Grant, LOGIN, NamesTill, Success, usual_abilities};
 use crate::{
     domain::{network::Networks, time::Timestamp, token},
     ingress::{
@@ -19,9 +20,15 @@ use crate::{
 };
 
 /// A till that logs in.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = LoginRequest)]
 pub(in crate::ingress) struct Request {
     /// Its serial number.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     serial_number: String,
     /// Its key.
     api_key: String,
@@ -33,8 +40,22 @@ impl NamesTill for Request {
     }
 }
 
-/// A wrong serial number, a wrong key, and a terminal or tenant that is switched off are one answer,
-/// and the same work: one read and one keyed hash.
+/// Log in.
+///
+/// For tills of today: serial number and key for a token. A wrong serial number, a wrong key, and a
+/// terminal or tenant that is switched off are one answer.
+// And the same work: one read and one keyed hash.
+#[utoipa::path(
+    post,
+    path = LOGIN,
+    operation_id = "logIn",
+    tag = "tokens",
+    request_body(content = Request, content_type = "application/json"),
+    responses((status = 200, description = "A token.", body = Success<Grant>)),
+    extensions(("x-problems" = json!([
+        "invalid_fields", "authentication_failed", "rate_limited", "blocked", "store_unavailable",
+    ]))),
+)]
 pub(super) async fn login(
     State(app): State<Arc<App>>,
     deadline: Deadline,

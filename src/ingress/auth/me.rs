@@ -5,35 +5,42 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use http::{Extensions, request::Parts};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Success, TerminalConfig};
+use super::{INTROSPECT, ME, Success, TerminalConfig};
 use crate::{
     domain::{directory::TerminalStatus, time::Timestamp},
-    ingress::{App, caller, caller::Bearer, deadline::Deadline, error::Error, quota},
+    ingress::{App, caller, caller::Bearer, contract::schema, deadline::Deadline, error::Error, quota},
 };
 
 /// A token and the terminal behind it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::ingress) struct Me {
     token: Token,
     /// Null for an administrator's token.
+    #[schema(required)]
     terminal: Option<Terminal>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MyToken)]
 struct Token {
     id: i64,
     abilities: Vec<String>,
+    #[schema(schema_with = schema::instant)]
     issued_at: String,
     /// Null when it never ends.
+    #[schema(schema_with = schema::instant_or_null)]
     expires_at: Option<String>,
     /// Once its successor is in use: when it stops.
+    #[schema(schema_with = schema::instant_or_null)]
     retires_at: Option<String>,
     /// Networks it may be used from; anywhere when empty.
     networks: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MyTerminal)]
 struct Terminal {
     terminal_id: i64,
     serial_number: String,
@@ -45,7 +52,18 @@ struct Terminal {
     terminal_config: TerminalConfig,
 }
 
+/// What the token is.
+///
 /// Facts of the token and its terminal, which must be in use.
+#[utoipa::path(
+    get,
+    path = ME,
+    operation_id = "me",
+    tag = "tokens",
+    responses((status = 200, description = "The token is good.", body = Success<Me>)),
+    security(("bearer" = [])),
+    extensions(("x-problems" = json!(["terminal_inactive", "rate_limited", "blocked"]))),
+)]
 pub(super) async fn me(
     State(app): State<Arc<App>>,
     Bearer(known): Bearer,
@@ -82,7 +100,7 @@ pub(super) async fn me(
 }
 
 /// A token as the old system shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::ingress) struct Introspection {
     /// Always true: whatever is not good is a 401.
     active: bool,
@@ -91,15 +109,30 @@ pub(in crate::ingress) struct Introspection {
     terminal_uid: String,
     tenant_id: i64,
     /// Always null; kept for tills that read it.
+    #[schema(required)]
     provider_id: Option<i64>,
     abilities: Vec<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     expires_at: Option<String>,
+    #[schema(schema_with = schema::instant_or_null)]
     last_used_at: Option<String>,
+    #[schema(schema_with = schema::instant)]
     issued_at: String,
 }
 
-/// Whether the token is good. Everything that is not is the same 401: missing, malformed, unknown,
-/// expired, revoked, an administrator's, of a terminal that is switched off.
+/// Whether the token is good.
+///
+/// In the form of the existing system. Everything that is not good is the same 401: missing, malformed,
+/// unknown, expired, revoked, an administrator's, of a terminal that is switched off.
+#[utoipa::path(
+    get,
+    path = INTROSPECT,
+    operation_id = "introspect",
+    tag = "tokens",
+    responses((status = 200, description = "The token is good.", body = Success<Introspection>)),
+    security(("bearer" = [])),
+    extensions(("x-problems" = json!(["invalid_token", "rate_limited", "blocked"]))),
+)]
 pub(super) async fn introspect(
     State(app): State<Arc<App>>,
     deadline: Deadline,

@@ -8,12 +8,10 @@ mod register;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{FromRequest, Request},
-    routing::{get, post},
-};
+use axum::extract::{FromRequest, Request};
 use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{App, caller::Till, error::Error, form::Form, quota, security::Trail};
 use crate::domain::{ability, time::Timestamp};
@@ -27,13 +25,14 @@ pub(super) const INTROSPECT: &str = "/api/v1/tokens/introspect";
 /// Seconds between two heartbeats that a till is asked for.
 const HEARTBEAT_SECONDS: u32 = 300;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route(REGISTER, post(register::register))
-        .route(LOGIN, post(login::login))
-        .route(REFRESH, post(refresh::refresh))
-        .route(ME, get(me::me))
-        .route(INTROSPECT, get(me::introspect))
+/// The routes of this folder.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(register::register))
+        .routes(routes!(login::login))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(me::me))
+        .routes(routes!(me::introspect))
 }
 
 /// A body that says which till it is about.
@@ -65,8 +64,9 @@ impl<T: DeserializeOwned + NamesTill + Send> FromRequest<Arc<App>> for Attempt<T
 }
 
 /// What is answered to a request that succeeded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Success<T> {
+    /// Always true.
     success: bool,
     data: T,
 }
@@ -78,7 +78,7 @@ impl<T> Success<T> {
 }
 
 /// What a till is told about itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TerminalConfig {
     /// Always false: TSMS does not count guests.
     supports_guest_count: bool,
@@ -99,16 +99,19 @@ impl TerminalConfig {
 }
 
 /// A token for a till. It is shown here and never again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Grant {
     serial_number: String,
     terminal_id: i64,
     tenant_id: i64,
     /// Always null; kept for tills that read it.
+    #[schema(required)]
     machine_number: Option<u32>,
     access_token: String,
+    #[schema(pattern = "^Bearer$")]
     token_type: &'static str,
     /// Seconds until the token ends; null when it never does.
+    #[schema(required)]
     expires_in: Option<u64>,
     abilities: Vec<String>,
     terminal_config: TerminalConfig,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use http::Extensions;
 
-use super::{Grant, Success};
+use super::{Grant, REFRESH, Success};
 use crate::{
     domain::time::Timestamp,
     ingress::{
@@ -19,8 +19,22 @@ use crate::{
     store::{Holder, Replaced},
 };
 
+/// Replace a token.
+///
 /// Gives a successor. The old token stays good until the new one is used and a while longer, so a
-/// till whose answer was lost asks again with the old one; see `domain/rotation.rs`.
+/// till whose answer was lost asks again with the old one, and gets another successor.
+// See `domain/rotation.rs`.
+#[utoipa::path(
+    post,
+    path = REFRESH,
+    operation_id = "refresh",
+    tag = "tokens",
+    responses((status = 200, description = "A token.", body = Success<Grant>)),
+    security(("bearer" = [])),
+    extensions(("x-problems" = json!([
+        "terminal_required", "terminal_inactive", "token_replaced", "rate_limited", "blocked",
+    ]))),
+)]
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Bearer(known): Bearer,

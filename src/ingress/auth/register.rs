@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Attempt, Grant, NamesTill, Success, usual_abilities};
+use super::{Attempt, Grant, NamesTill, REGISTER, Success, usual_abilities};
 use crate::{
     domain::{network::Networks, time::Timestamp, token},
     ingress::{App, caller::Till, deadline::Deadline, error::Error, security::Kind},
@@ -14,11 +15,17 @@ use crate::{
 };
 
 /// A till that registers itself.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = RegisterRequest)]
 pub(in crate::ingress) struct Request {
     /// The code that an operator made for this serial number.
     enrolment_code: String,
     /// The serial number of the till.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     serial_number: String,
     /// A UUID that the till makes before its first attempt and keeps for every repetition: by it the
     /// repetition of a till whose answer was lost is told from somebody else with the same code.
@@ -31,7 +38,23 @@ impl NamesTill for Request {
     }
 }
 
-/// Redeems the code. A wrong code, a wrong serial number and an old code are one answer.
+/// Register a till.
+///
+/// Redeems an enrolment code for a token. A wrong code, a wrong serial number and an old code are one
+/// answer. A till whose answer was lost sends the same request again and gets a new token; the lost one
+/// is void.
+#[utoipa::path(
+    post,
+    path = REGISTER,
+    operation_id = "register",
+    tag = "tokens",
+    request_body(content = Request, content_type = "application/json"),
+    responses((status = 200, description = "A token.", body = Success<Grant>)),
+    extensions(("x-problems" = json!([
+        "invalid_fields", "enrolment_refused", "enrolment_used", "rate_limited", "blocked",
+        "store_unavailable",
+    ]))),
+)]
 pub(super) async fn register(
     State(app): State<Arc<App>>,
     deadline: Deadline,

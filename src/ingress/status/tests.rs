@@ -1,9 +1,9 @@
 use serde_json::json;
 
-use super::*;
+use super::{words::ItemWord, *};
 use crate::{
     domain::sale::{Adjustments, Sale, Severity, Taxes, Transaction},
-    store::ItemResult,
+    store::{ItemResult, ItemState},
 };
 
 const A: Uuid = Uuid::from_u128(0xa);
@@ -77,12 +77,10 @@ fn result(transaction_id: Uuid, state: ItemState) -> ItemResult {
     }
 }
 
-fn states(view: SubmissionView, words: &[(Uuid, &'static str)]) -> (&'static str, Vec<&'static str>) {
+fn states(view: SubmissionView, words: &[(Uuid, SaleState)]) -> serde_json::Value {
     let status = SubmissionStatus::new(view, &words.iter().copied().collect());
-    (
-        status.status,
-        status.transactions.iter().map(|item| item.state).collect(),
-    )
+    let items: Vec<ItemWord> = status.transactions.iter().map(|item| item.state).collect();
+    json!([status.status, items])
 }
 
 #[test]
@@ -98,11 +96,11 @@ fn one_word_for_a_till() {
         (V::Valid, Some(F::Forwarded), "FORWARDED"),
         (V::Valid, Some(F::Dead), "DEAD_LETTERED"),
     ] {
-        assert_eq!(word(&recorded(status, forward)), expected);
+        assert_eq!(json!(word(&recorded(status, forward))), expected);
     }
     let mut given_up = recorded(V::Pending, None);
     given_up.dead_code = Some("poison".to_owned());
-    assert_eq!(word(&given_up), "DEAD_LETTERED");
+    assert_eq!(word(&given_up), SaleState::DeadLettered);
 }
 
 #[test]
@@ -132,11 +130,14 @@ fn a_recorded_sale_shows_exact_amounts_and_utc_times() {
 #[test]
 fn a_sale_without_a_row_is_accepted_or_given_up() {
     let mut view = submission(&[A]);
-    assert_eq!(TransactionStatus::waiting(A, &view).status, "ACCEPTED");
-    assert_eq!(states(view.clone(), &[]), ("ACCEPTED", vec!["ACCEPTED"]));
+    assert_eq!(TransactionStatus::waiting(A, &view).status, SaleState::Accepted);
+    assert_eq!(states(view.clone(), &[]), json!(["ACCEPTED", ["ACCEPTED"]]));
     view.dead_code = Some("poison".to_owned());
-    assert_eq!(TransactionStatus::waiting(A, &view).status, "DEAD_LETTERED");
-    assert_eq!(states(view, &[]), ("FAILED", vec!["DEAD_LETTERED"]));
+    assert_eq!(
+        TransactionStatus::waiting(A, &view).status,
+        SaleState::DeadLettered
+    );
+    assert_eq!(states(view, &[]), json!(["FAILED", ["DEAD_LETTERED"]]));
 }
 
 #[test]
@@ -144,8 +145,8 @@ fn items_show_their_row_or_why_they_made_none() {
     let mut view = submission(&[A, B, C]);
     view.processed_at = Some(at(2));
     view.results = vec![result(B, ItemState::Duplicate), result(C, ItemState::Conflict)];
-    let expected = vec!["VALID", "DUPLICATE", "CONFLICT"];
-    assert_eq!(states(view, &[(A, "VALID")]), ("PROCESSED", expected));
+    let expected = json!(["PROCESSED", ["VALID", "DUPLICATE", "CONFLICT"]]);
+    assert_eq!(states(view, &[(A, SaleState::Valid)]), expected);
 }
 
 #[tokio::test]
