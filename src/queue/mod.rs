@@ -22,6 +22,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::fair::Lanes;
 use crate::{config, domain::time::Timestamp, outcome::Verdict, stage::Stage};
 
 /// One unit of queued work.
@@ -83,6 +84,9 @@ pub enum QueueError {
 pub struct Pool {
     /// Sets of jobs worked on at the same time.
     pub concurrency: usize,
+    /// Further sets at the same time, only of tenants within their share: while a backlog keeps the
+    /// others busy, whoever has none is taken at once.
+    pub express: usize,
     /// Most jobs in one set.
     pub batch: usize,
     /// After a set that was not full, how long to let jobs gather before the next is taken: fewer and
@@ -238,13 +242,34 @@ impl Queue {
         drain: Duration,
         handler: H,
     ) {
+        let all = self.run(stage, pool, Lanes::Both, stop.clone(), drain, handler.clone());
+        if pool.express == 0 {
+            return all.await;
+        }
+        let express = Pool {
+            concurrency: pool.express,
+            ..pool
+        };
+        tokio::join!(all, self.run(stage, express, Lanes::Main, stop, drain, handler));
+    }
+
+    /// A pool on these lanes.
+    async fn run<H: Handler>(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        lanes: Lanes,
+        stop: CancellationToken,
+        drain: Duration,
+        handler: H,
+    ) {
         match &self.inner {
             Inner::Memory(memory) => {
-                let line = memory.start(stage, pool, &stop);
+                let line = memory.start(stage, pool, lanes, &stop);
                 shell::run(stage.name(), line, pool, stop, drain, handler).await;
             }
             Inner::Redis(redis) => {
-                let (life, line) = redis.start(stage, pool, &stop);
+                let (life, line) = redis.start(stage, pool, lanes, &stop);
                 shell::run(life.consumer(), line, pool, stop, drain, handler).await;
                 life.leave().await;
             }

@@ -39,7 +39,7 @@ use self::{
 };
 use super::{
     Activity, Depth, Job, Pool, Progress, QueueError,
-    fair::{Lane, Meter},
+    fair::{Lane, Lanes, Meter},
     line::{EntryId, Line},
 };
 use crate::{config, domain::time::Timestamp, stage::Stage};
@@ -191,7 +191,13 @@ impl Redis {
     }
 
     /// Starts the tasks behind a pool, under a name that no other pool ever has.
-    pub(super) fn start(&self, stage: Stage, pool: Pool, stop: &CancellationToken) -> (Arc<Life>, Line) {
+    pub(super) fn start(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        lanes: Lanes,
+        stop: &CancellationToken,
+    ) -> (Arc<Life>, Line) {
         let life = Arc::new(Life {
             client: self.client.clone(),
             shared: self.shared.clone(),
@@ -199,6 +205,7 @@ impl Redis {
             keys: self.keys(stage),
             stage,
             pool,
+            lanes,
             consumer: consumer(),
             live: Live::default(),
             activity: self.activity.clone(),
@@ -207,8 +214,11 @@ impl Redis {
         let (give, sets) = mpsc::channel(1);
         let (settle, settled) = mpsc::channel(pool.concurrency.max(1));
         let reader = reader::run(Arc::clone(&life), give, settle.clone(), stop.clone());
-        let clock = clock::run(Arc::clone(&life), stop.clone());
-        let clock = AbortOnDropHandle::new(tokio::spawn(clock));
+        // One clock a stage is enough; it is that of the pool that takes everything.
+        let clock = (lanes == Lanes::Both).then(|| {
+            let clock = clock::run(Arc::clone(&life), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(clock))
+        });
         let settler = {
             let (settling, renewing) = (Arc::clone(&life), Arc::clone(&life));
             async move {
@@ -238,6 +248,7 @@ pub(super) struct Life {
     keys: Keys,
     stage: Stage,
     pool: Pool,
+    lanes: Lanes,
     consumer: String,
     live: Live,
     activity: Activity,
