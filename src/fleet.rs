@@ -20,7 +20,7 @@ use crate::{
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::sweeper,
+    scheduler::{retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -119,8 +119,9 @@ impl Fleet {
         }
         if roles.scheduler {
             let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), fleet.stop.clone());
+            let retention = retention::run(store.clone(), config.retention, fleet.stop.clone());
             fleet.roles.spawn(async move {
-                sweeper.await;
+                tokio::join!(sweeper, retention);
                 ("scheduler".to_owned(), Ok(()))
             });
         }
@@ -191,6 +192,7 @@ impl Fleet {
             let settings = config.pool(stage);
             let pool = Pool {
                 concurrency: settings.concurrency,
+                express: settings.express,
                 batch: settings.batch,
                 gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),

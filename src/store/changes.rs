@@ -35,6 +35,8 @@ pub enum Subject {
     Tenant(i64),
     /// An enrolment code.
     Enrolment(i64),
+    /// An order about rate limits; never in the feed, ingresses read the orders themselves.
+    Order(i64),
 }
 
 /// Who did what and when.
@@ -105,6 +107,7 @@ impl Subject {
             Subject::Terminal(_) => "terminal",
             Subject::Tenant(_) => "tenant",
             Subject::Enrolment(_) => "enrolment",
+            Subject::Order(_) => "order",
         }
     }
 
@@ -114,7 +117,8 @@ impl Subject {
             | Subject::Family(id)
             | Subject::Terminal(id)
             | Subject::Tenant(id)
-            | Subject::Enrolment(id) => id,
+            | Subject::Enrolment(id)
+            | Subject::Order(id) => id,
         }
     }
 
@@ -125,6 +129,7 @@ impl Subject {
             "terminal" => Ok(Subject::Terminal(id)),
             "tenant" => Ok(Subject::Tenant(id)),
             "enrolment" => Ok(Subject::Enrolment(id)),
+            "order" => Ok(Subject::Order(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

@@ -96,8 +96,12 @@ table! {
         "How long one POST to the web application took, answer included.";
     FORWARD_ITEMS = Kind::Counter, "tsms_forward_items_total", ["outcome"],
         "Sales in POSTs to the web application by outcome of the POST.";
+    REVERSALS = Kind::Counter, "tsms_reversals_total", ["kind", "state"],
+        "Voids and refunds: accepted from a till, forwarded to the web application, or dead (given up).";
     SWEPT_JOBS = Kind::Counter, "tsms_swept_jobs_total", ["stage"],
         "Jobs that stood still and were enqueued again by the sweeper.";
+    FORGOTTEN = Kind::Counter, "tsms_forgotten_rows_total", ["table"],
+        "Rows of bookkeeping deleted because they are older than [retention] keeps them.";
     STORE_STATEMENTS = Kind::Counter, "tsms_store_statements_total", ["statement"],
         "Statements sent to the database by this process, by name.";
     DEAD_LETTERS = Kind::Gauge, "tsms_dead_letters", [],
@@ -277,9 +281,35 @@ pub fn forward_attempt(outcome: &'static str, items: usize, took: Duration) {
     seconds(&FORWARD_SECONDS, [], took);
 }
 
+/// A void or refund (`kind`) that was accepted, forwarded or given up.
+pub fn reversal(kind: &'static str, state: ReversalState) {
+    let state = match state {
+        ReversalState::Accepted => "accepted",
+        ReversalState::Forwarded => "forwarded",
+        ReversalState::Dead => "dead",
+    };
+    count(&REVERSALS, [kind.into(), state.into()], 1);
+}
+
+/// How far a void or refund has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReversalState {
+    /// In the record.
+    Accepted,
+    /// The web application has it.
+    Forwarded,
+    /// Given up.
+    Dead,
+}
+
 /// Jobs enqueued again by the sweeper.
 pub fn swept(stage: Stage, jobs: usize) {
     count(&SWEPT_JOBS, [stage.name().into()], wide(jobs));
+}
+
+/// Rows of bookkeeping deleted for their age.
+pub fn forgotten(table: &'static str, rows: u64) {
+    count(&FORGOTTEN, [table.into()], rows);
 }
 
 /// The state of a queue as last read. An empty queue reads 0; it does not vanish.

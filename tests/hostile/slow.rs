@@ -3,7 +3,9 @@
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use reqwest::{Body, Client};
 use serde_json::Value;
 use tokio::{
@@ -25,7 +27,10 @@ const SLOW_ONES: usize = 8;
 async fn server() -> Server {
     Server::start_with(&[
         ("TSMS__INGRESS__REQUEST_TIMEOUT_MS", SHORT),
-        ("TSMS__INGRESS__BODY_BUDGET_BYTES", &(SLOW_ONES * LIMIT).to_string()),
+        (
+            "TSMS__INGRESS__BODY_BUDGET_BYTES",
+            &(SLOW_ONES * LIMIT).to_string(),
+        ),
     ])
     .await
 }
@@ -36,9 +41,10 @@ fn dribble() -> Body {
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let bytes = stream::unfold(pace, async |mut pace| {
         pace.tick().await;
-        Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), pace))
+        let byte = Frame::data(Bytes::from_static(b" "));
+        Some((Ok::<_, Infallible>(byte), pace))
     });
-    Body::wrap_stream(bytes.boxed())
+    Body::wrap(StreamBody::new(bytes))
 }
 
 async fn is_late(server: &Server, client: &Client) {
@@ -86,13 +92,13 @@ async fn a_body_a_byte_at_a_time_is_ended_in_http_1() {
 async fn slow_bodies_give_back_what_they_held_in_both_versions() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let server = server().await;
-    for client in [
-        Client::builder().http1_only().build().unwrap(),
-        Client::builder().http2_prior_knowledge().build().unwrap(),
+    for (seed, client) in [
+        (7, Client::builder().http1_only().build().unwrap()),
+        (8, Client::builder().http2_prior_knowledge().build().unwrap()),
     ] {
         let slow = (0..SLOW_ONES).map(|_| is_late(&server, &client));
         futures::future::join_all(slow).await;
-        let good = server.signed(7, |_| {}).to_string();
+        let good = server.signed(seed, |_| {}).to_string();
         let answer = server.request(&client).body(good).send().await.unwrap();
         assert_eq!(answer.status(), 202);
     }

@@ -63,7 +63,10 @@ async fn a_quiet_tenant_overtakes_a_backlog_at_every_stage() {
     };
     world.join(&all).await;
     let total = WAITING * 3 + QUIET;
-    let seen = world.sink.wait_until(|seen| seen.distinct == total, DEADLINE).await;
+    let seen = world
+        .sink
+        .wait_until(|seen| seen.distinct == total, DEADLINE)
+        .await;
     seen.unwrap();
 
     let entries = world.sink.entries();
@@ -102,7 +105,12 @@ async fn work_until_waiting(world: &World, stages: Vec<Stage>, behind: Stage) {
         stages: stages.clone(),
         ..Roles::default()
     };
-    let fleet = Fleet::start(world.config.clone(), world.store.clone(), world.queue.clone(), &roles);
+    let fleet = Fleet::start(
+        world.config.clone(),
+        world.store.clone(),
+        world.queue.clone(),
+        &roles,
+    );
     let fleet = fleet.await.unwrap();
     let stop: CancellationToken = fleet.stopper();
     let running = tokio::spawn(fleet.run());
@@ -125,7 +133,9 @@ async fn work_until_waiting(world: &World, stages: Vec<Stage>, behind: Stage) {
                 .ok();
         }
     };
-    tokio::time::timeout(DEADLINE, moved).await.expect("the backlog stands");
+    tokio::time::timeout(DEADLINE, moved)
+        .await
+        .expect("the backlog stands");
     stop.cancel();
     running.await.unwrap().unwrap();
 }

@@ -1,12 +1,7 @@
 //! The gate of back-pressure while nobody works and tills go on sending.
 
 use tokio::sync::Mutex;
-use tsms::{
-    domain::checksum::Version,
-    fleet::Roles,
-    stage::Stage,
-    telemetry::metrics,
-};
+use tsms::{domain::checksum::Version, fleet::Roles, stage::Stage, telemetry::metrics};
 
 use crate::{
     bodies::sale,
@@ -49,13 +44,19 @@ impl Posting<'_> {
     /// Sends the next sale; whether it was taken. A refusal must say when to come back.
     async fn next(&mut self) -> bool {
         let till = self.world.till();
-        let answer = self.world.post(till, sale(till, Version::V21, self.seed).body).await;
+        let answer = self
+            .world
+            .post(till, sale(till, Version::V21, self.seed).body)
+            .await;
         self.seed += 1;
         if answer.status == 202 {
             self.accepted += 1;
             return true;
         }
-        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "overloaded"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (503, "overloaded")
+        );
         says_when_to_come_back(&answer);
         self.refused += 1;
         false
@@ -64,7 +65,9 @@ impl Posting<'_> {
     /// Sends until one is taken, or is not.
     async fn until(&mut self, taken: bool) {
         let sending = async { while self.next().await != taken {} };
-        tokio::time::timeout(DEADLINE, sending).await.expect("the gate moves");
+        tokio::time::timeout(DEADLINE, sending)
+            .await
+            .expect("the gate moves");
     }
 }
 
@@ -148,7 +151,9 @@ async fn an_observing_gate_counts_and_lets_in(tier: Tier) {
             assert!(posting.next().await, "it only observes");
         }
     };
-    tokio::time::timeout(DEADLINE, closed).await.expect("the gate closes");
+    tokio::time::timeout(DEADLINE, closed)
+        .await
+        .expect("the gate closes");
     let closed = met("would_refuse");
     for _ in 0..MORE {
         assert!(posting.next().await, "it only observes");
@@ -169,8 +174,15 @@ async fn a_rate_limit_says_in_header_and_body_when_to_come_back() {
     for seed in 0..2 {
         answers.push(world.post(till, sale(till, Version::V21, seed).body).await);
     }
-    assert_eq!((answers[0].status.as_u16(), answers[1].status.as_u16()), (202, 429));
-    let header: u64 = answers[1].headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert_eq!(
+        (answers[0].status.as_u16(), answers[1].status.as_u16()),
+        (202, 429)
+    );
+    let header: u64 = answers[1].headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert_eq!(answers[1].json()["retry_after"], header);
     assert!((1..=5).contains(&header), "{header}");
     world.stop().await;

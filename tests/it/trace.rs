@@ -17,7 +17,12 @@ const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 async fn a_sale_arrives_under_its_request_and_in_its_trace(world: World) {
     let (traced, plain, nameless) = (
-        named(&world, 1, &[("x-request-id", "till-7.1"), ("traceparent", PARENT)]).await,
+        named(
+            &world,
+            1,
+            &[("x-request-id", "till-7.1"), ("traceparent", PARENT)],
+        )
+        .await,
         named(&world, 2, &[("x-request-id", "till-7.2")]).await,
         // What is no trace context is not passed on, and an id is made where none is given.
         named(&world, 3, &[("traceparent", "00-nonsense")]).await,
@@ -47,13 +52,19 @@ async fn named(world: &World, seed: u64, headers: &[(&str, &str)]) -> Heard {
     let answer = post(world, &body, headers).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let count = seed;
-    let seen = world.sink.wait_until(|seen| seen.distinct == count, DEADLINE).await;
+    let seen = world
+        .sink
+        .wait_until(|seen| seen.distinct == count, DEADLINE)
+        .await;
     seen.unwrap();
     let id = body.sales[0].transaction_id;
     let entries = world.sink.entries();
     let entry = entries.iter().find(|entry| entry.transaction_id == id).unwrap();
     let heard = world.sink.heard();
-    let heard = heard.iter().find(|heard| heard.batch_id == entry.first_batch).unwrap();
+    let heard = heard
+        .iter()
+        .find(|heard| heard.batch_id == entry.first_batch)
+        .unwrap();
     // The answer of the ingress names the same request.
     assert_eq!(
         answer.headers["x-request-id"].to_str().ok(),

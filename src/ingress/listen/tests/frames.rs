@@ -39,7 +39,10 @@ fn opening() -> Vec<u8> {
 
 /// Sends `frames` for as long as the server takes them, and reads until it closes; the codes of the
 /// GOAWAY frames that it sent, and what it answered in all.
-async fn flood(server: &Server, frames: impl Iterator<Item = Vec<u8>> + Send + 'static) -> (Vec<u32>, Vec<u8>) {
+async fn flood(
+    server: &Server,
+    frames: impl Iterator<Item = Vec<u8>> + Send + 'static,
+) -> (Vec<u32>, Vec<u8>) {
     let stream = fixture::soon(TcpStream::connect(server.address)).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
     let writing = tokio::spawn(async move {
@@ -52,7 +55,9 @@ async fn flood(server: &Server, frames: impl Iterator<Item = Vec<u8>> + Send + '
     });
     let mut answer = Vec::new();
     // A reset is an end too.
-    fixture::soon(reader.read_to_end(&mut answer)).await.unwrap_or_default();
+    fixture::soon(reader.read_to_end(&mut answer))
+        .await
+        .unwrap_or_default();
     writing.abort();
     (codes_of_goaway(&answer), answer)
 }
@@ -109,7 +114,12 @@ async fn as_many_requests_may_be_taken_back_as_the_setting_says() {
         // In one piece, so that none is looked at before the next is there.
         let mut piece = Vec::new();
         for number in 0..u32::try_from(count).unwrap() {
-            piece.extend(frame_of(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, GET_BLOCK));
+            piece.extend(frame_of(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                2 * number + 1,
+                GET_BLOCK,
+            ));
             piece.extend(frame_of(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes()));
         }
         let last = u32::try_from(2 * count + 1).unwrap();
@@ -138,11 +148,14 @@ async fn a_head_in_endless_pieces_ends_the_connection() {
     // An empty piece, and a piece of a header that says nothing.
     for piece in [&[][..], &[0x40, 1, b'a', 1, b'b']] {
         let first = frame_of(HEADERS, END_STREAM, 1, GET_BLOCK);
-        let frames = std::iter::once(first)
-            .chain((0..FLOOD).map(move |_| frame_of(CONTINUATION, 0, 1, piece)));
+        let frames =
+            std::iter::once(first).chain((0..FLOOD).map(move |_| frame_of(CONTINUATION, 0, 1, piece)));
         let (codes, answer) = flood(&server, frames).await;
         assert!(!codes.contains(&0), "{codes:?}");
-        assert!(!answer.windows(5).any(|piece| piece == b"hello"), "it was no request");
+        assert!(
+            !answer.windows(5).any(|piece| piece == b"hello"),
+            "it was no request"
+        );
         serves_others(&server).await;
     }
     server.stopped().await;
