@@ -8,6 +8,7 @@ mod checks;
 mod layers;
 mod limits;
 mod outbound;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -20,6 +21,7 @@ pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
+pub use retention::Retention;
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -103,6 +105,8 @@ pub struct Config {
     pub rules: RuleSet,
     /// The sweeper.
     pub sweeper: Sweeper,
+    /// How long bookkeeping is kept.
+    pub retention: Retention,
     /// Logs.
     pub log: Log,
     /// Start and stop.
@@ -291,6 +295,8 @@ pub struct Ops {
 pub struct StagePool {
     /// Sets of jobs worked on at the same time in one process.
     pub concurrency: usize,
+    /// Further sets at the same time, only of tenants within their share; 0 for none.
+    pub express: usize,
     /// Most jobs in one set.
     pub batch: usize,
     /// How long to let jobs gather after a set that was not full; 0 takes them as they come.

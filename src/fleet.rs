@@ -24,7 +24,7 @@ use crate::{
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::{duty::Duty, overview, sweeper},
+    scheduler::{duty::Duty, overview, retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -196,6 +196,7 @@ impl Fleet {
             let pool = Pool {
                 // The most there may ever be; the valve says how many there are.
                 concurrency: settings.concurrency.max(config.fleet.max_concurrency),
+                express: settings.express,
                 batch: settings.batch,
                 gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),
@@ -221,8 +222,9 @@ impl Fleet {
 
     fn start_scheduler(&mut self, config: &Arc<Config>, store: &Store, queue: &Queue) {
         let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), self.stop.clone());
+        let retention = retention::run(store.clone(), config.retention, self.stop.clone());
         self.roles.spawn(async move {
-            sweeper.await;
+            tokio::join!(sweeper, retention);
             ("scheduler".to_owned(), Ok(()))
         });
         let duty = Duty::new(store.clone(), config.fleet.lease_ms.duration());

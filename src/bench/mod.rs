@@ -12,6 +12,7 @@ mod client;
 mod connections;
 mod database;
 mod delivery;
+mod fairness;
 mod fixed;
 mod load;
 mod meter;
@@ -98,6 +99,8 @@ pub enum Kind {
     Backlog,
     /// Connections that are open and silent.
     Connections,
+    /// Quiet tenants alone, and beside one that sends a thousand times as much.
+    Fairness,
 }
 
 /// The bench could not be run to its end.
@@ -195,6 +198,7 @@ impl Bench {
             Kind::Burst => self.burst().await?,
             Kind::Backlog => self.backlog().await?,
             Kind::Connections => self.connections().await?,
+            Kind::Fairness => self.fairness().await?,
         }
         Ok(())
     }

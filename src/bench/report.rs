@@ -227,7 +227,7 @@ impl fmt::Display for Scenario {
             let head = ["ms", "p50", "p95", "p99", "p99.9", "max", "of"];
             writeln!(
                 f,
-                "  {:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+                "  {:<36}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
                 head[0], head[1], head[2], head[3], head[4], head[5], head[6]
             )?;
         }
@@ -236,7 +236,7 @@ impl fmt::Display for Scenario {
                 [of.p50_us, of.p95_us, of.p99_us, of.p999_us, of.max_us].map(thousandths);
             writeln!(
                 f,
-                "  {name:<24}{p50:>9}{p95:>9}{p99:>9}{p999:>9}{max:>9}{:>9}",
+                "  {name:<36}{p50:>9}{p95:>9}{p99:>9}{p999:>9}{max:>9}{:>9}",
                 of.count
             )?;
         }

@@ -73,6 +73,8 @@ enum ScenarioWord {
     Backlog,
     /// 10,000 connections, open and silent.
     Connections,
+    /// Quiet tenants alone, then beside one that sends a thousand times as much, then beside its backlog.
+    Fairness,
 }
 
 impl ScenarioWord {
@@ -85,6 +87,7 @@ impl ScenarioWord {
             Self::Burst => Kind::Burst,
             Self::Backlog => Kind::Backlog,
             Self::Connections => Kind::Connections,
+            Self::Fairness => Kind::Fairness,
         }
     }
 }

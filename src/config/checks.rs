@@ -14,6 +14,9 @@ const MAY_BE_ZERO: [&str; 6] = [
     "rules.service_charge_ceiling_bp",
 ];
 
+/// The same by the last part of their names.
+const MAY_END_ZERO: [&str; 2] = [".gather_ms", ".express"];
+
 /// A sale with all its members takes about this many bytes.
 const SMALLEST_BODY: usize = 4096;
 /// A till's request has headers of about 400 bytes, and proxies add theirs.
@@ -41,7 +44,9 @@ const WHOLE_BP: u32 = 10_000;
 pub(super) fn bounds<'a>(settings: impl Iterator<Item = (&'a str, &'a ValueKind, String)>) -> Vec<String> {
     settings
         .filter_map(|(key, value, told)| match value {
-            ValueKind::I64(0) if !MAY_BE_ZERO.contains(&key) && !key.ends_with(".gather_ms") => {
+            ValueKind::I64(0)
+                if !MAY_BE_ZERO.contains(&key) && !MAY_END_ZERO.iter().any(|end| key.ends_with(end)) =>
+            {
                 Some(format!("{key}: must be at least 1, got 0{told}"))
             }
             _ => None,

@@ -1,10 +1,13 @@
 //! Orders of a person about the rate limits: who is kept out, and who is let through.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
 use super::time::Timestamp;
+
+/// An order ends by itself within this time: what should hold for longer is a setting.
+pub const MOST_LASTING: Duration = Duration::from_secs(30 * 86_400);
 
 /// What an order says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

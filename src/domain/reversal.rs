@@ -23,6 +23,15 @@ impl ReversalKind {
         }
     }
 
+    /// The word in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            ReversalKind::Void => "void",
+            ReversalKind::Refund => "refund",
+        }
+    }
+
     /// The kind a stored word names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

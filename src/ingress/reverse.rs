@@ -28,6 +28,7 @@ use crate::{
         reversal::{Reversal, ReversalKind},
     },
     store::{NewReversal, Reversed},
+    telemetry::metrics::{self, ReversalState},
 };
 
 /// What a till is told, word for word as in the field.
@@ -174,6 +175,7 @@ async fn reverse(
         .map_err(|error| app.store_failed(&error))?;
     match reversed {
         Reversed::Made(made) => {
+            metrics::reversal(made.kind.label(), ReversalState::Accepted);
             app.pass_on.reversed(&made, &request_id.carried());
             Ok(made)
         }

@@ -14,9 +14,8 @@ const MOST_ORDERS: usize = 10_000;
 /// How often an ingress tells that it is alive, and after how long a silence it counts as gone.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 const GONE_AFTER: Duration = Duration::from_secs(10);
-/// How often refusals are carried to the record, and how long they are kept there.
+/// How often refusals are carried to the record.
 const CARRY_EVERY: Duration = Duration::from_secs(5);
-const KEPT: Duration = Duration::from_secs(25 * 3600);
 /// How often what nobody needs is let go of.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,7 +54,6 @@ impl Upkeep {
             if now >= sweep {
                 sweep = now + SWEEP_EVERY;
                 self.limiter.sweep();
-                self.forget().await;
             }
         }
         self.carry().await;
@@ -88,13 +86,6 @@ impl Upkeep {
         }
         if let Err(error) = self.store.add_refused(Timestamp::now(), &refused).await {
             tracing::warn!(%error, buckets = refused.len(), "refusals could not be counted in the record");
-        }
-    }
-
-    async fn forget(&self) {
-        let before = Timestamp::now().minus(KEPT);
-        if let Err(error) = self.store.forget_refused(before).await {
-            tracing::debug!(%error, "cannot forget old refusals");
         }
     }
 }

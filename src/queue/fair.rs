@@ -1,7 +1,8 @@
 //! Fair shares: each queue has two lanes, and a tenant with more than its share of jobs goes in the
 //! second one. A pool takes from both, half a set from each as long as both have jobs, so whoever is
-//! in the first lane never waits behind the crowd, and the crowd always moves. While there is no
-//! backlog the lanes make no difference. Decision 0013 has the reasons.
+//! in the first lane never waits behind the crowd, and the crowd always moves. A few sets more at a time are
+//! of the first lane only, so that it need not wait until a set of the crowd is done. While there is
+//! no backlog the lanes make no difference. Decision 0013 has the reasons.
 
 use std::{
     collections::HashMap,
@@ -19,6 +20,25 @@ pub(super) enum Lane {
 
 impl Lane {
     pub(super) const ALL: [Lane; 2] = [Lane::Main, Lane::Crowd];
+}
+
+/// The lanes that a pool takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    /// Half a set from each as long as both have jobs.
+    Both,
+    /// The first one only.
+    Main,
+}
+
+impl Lanes {
+    /// Each of them.
+    pub(super) const fn each(self) -> &'static [Lane] {
+        match self {
+            Lanes::Both => &Lane::ALL,
+            Lanes::Main => &[Lane::Main],
+        }
+    }
 }
 
 /// How long, at most, a tenant stays in the crowd after its last burst: as if it had pushed for as

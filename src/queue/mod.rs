@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use valve::{Flow, Valve};
 
+use self::fair::Lanes;
 use crate::{config, domain::time::Timestamp, outcome::Verdict, stage::Stage};
 
 /// One unit of queued work.
@@ -109,6 +110,9 @@ pub enum QueueError {
 pub struct Pool {
     /// Sets of jobs worked on at the same time.
     pub concurrency: usize,
+    /// Further sets at the same time, only of tenants within their share: while a backlog keeps the
+    /// others busy, whoever has none is taken at once.
+    pub express: usize,
     /// Most jobs in one set.
     pub batch: usize,
     /// After a set that was not full, how long to let jobs gather before the next is taken: fewer and
@@ -302,13 +306,37 @@ impl Queue {
         drain: Duration,
         handler: H,
     ) {
+        let both = (Lanes::Both, valve);
+        let all = self.run(stage, pool, both, stop.clone(), drain, handler.clone());
+        if pool.express == 0 {
+            return all.await;
+        }
+        let express = Pool {
+            concurrency: pool.express,
+            ..pool
+        };
+        let beside = valve.beside(pool.express);
+        let main = (Lanes::Main, &beside);
+        tokio::join!(all, self.run(stage, express, main, stop, drain, handler));
+    }
+
+    /// A pool on these lanes.
+    async fn run<H: Handler>(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        (lanes, valve): (Lanes, &Valve),
+        stop: CancellationToken,
+        drain: Duration,
+        handler: H,
+    ) {
         match &self.inner {
             Inner::Memory(memory) => {
-                let line = memory.start(stage, pool, valve, &stop);
+                let line = memory.start(stage, pool, (lanes, valve), &stop);
                 shell::run(stage.name(), line, (pool, valve), stop, drain, handler).await;
             }
             Inner::Redis(redis) => {
-                let (life, line) = redis.start(stage, pool, valve, &stop);
+                let (life, line) = redis.start(stage, pool, (lanes, valve), &stop);
                 shell::run(life.consumer(), line, (pool, valve), stop, drain, handler).await;
                 life.leave().await;
             }

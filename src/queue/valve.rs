@@ -25,12 +25,14 @@ pub struct Valve(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    flow: watch::Sender<Flow>,
+    flow: Arc<watch::Sender<Flow>>,
+    /// A width that does not change, whatever the flow says.
+    fixed: Option<usize>,
     /// Sets taken and not ended: those that run and the one that waits.
     taken: AtomicUsize,
     /// Sets that run.
     running: AtomicUsize,
-    ended: Notify,
+    ended: Arc<Notify>,
 }
 
 impl Valve {
@@ -39,10 +41,22 @@ impl Valve {
     pub fn new(width: usize) -> Self {
         let flow = Flow { width, shut: false };
         Self(Arc::new(Inner {
-            flow: watch::Sender::new(flow),
+            flow: Arc::new(watch::Sender::new(flow)),
+            fixed: None,
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
-            ended: Notify::new(),
+            ended: Arc::default(),
+        }))
+    }
+
+    /// A valve of a pool beside this one, always `width` sets wide, that is shut with this one.
+    pub(super) fn beside(&self, width: usize) -> Self {
+        Self(Arc::new(Inner {
+            flow: Arc::clone(&self.0.flow),
+            fixed: Some(width),
+            taken: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            ended: Arc::clone(&self.0.ended),
         }))
     }
 
@@ -59,7 +73,11 @@ impl Valve {
     /// What the pool may do at present.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        *self.0.flow.borrow()
+        let flow = *self.0.flow.borrow();
+        Flow {
+            width: self.0.fixed.unwrap_or(flow.width),
+            ..flow
+        }
     }
 
     /// Waits until a further set may be taken: one more than run, so that it is at hand when one ends.
@@ -204,5 +222,8 @@ mod tests {
         });
         waits.await.unwrap();
         assert!(!now(valve.shut()));
+        let beside = valve.beside(1);
+        valve.set(Flow { width: 9, shut: true });
+        assert_eq!(beside.flow(), Flow { width: 1, shut: true });
     }
 }

@@ -206,6 +206,7 @@ mod tests {
         StagePool {
             gather_ms: Millis::new(0),
             concurrency: 1,
+            express: 0,
             batch: 10,
             timeout_ms: Millis::new(1000),
             lease_ms: Millis::new(1000),

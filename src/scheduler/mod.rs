@@ -2,4 +2,5 @@
 
 pub(crate) mod duty;
 pub(crate) mod overview;
+pub mod retention;
 pub mod sweeper;

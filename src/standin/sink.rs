@@ -12,6 +12,7 @@ pub mod mode;
 mod routes;
 
 use std::{
+    collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -29,6 +30,9 @@ pub const BULK_PATH: &str = "/api/transactions/bulk";
 
 /// Most sales a ledger may be told to hold: their sum, each at its largest, still fits exactly.
 pub const MOST_ENTRIES: usize = 9_000_000;
+
+/// Most batches whose headers are remembered; the oldest are forgotten first.
+pub const MOST_HEARD: usize = 1000;
 
 /// How long the end waits for requests under way.
 pub const DRAIN: Duration = Duration::from_secs(5);
@@ -72,8 +76,20 @@ struct Shared {
     options: SinkOptions,
     mode: Mutex<Mode>,
     ledger: Mutex<Ledger>,
+    heard: Mutex<VecDeque<Heard>>,
     /// Told after every request that was answered or counted.
     changed: watch::Sender<()>,
+}
+
+/// What the headers of a batch said of its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The batch.
+    pub batch_id: String,
+    /// Its `X-Request-Id`.
+    pub request_id: Option<String>,
+    /// Its `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// What was waited for did not come true in time.
@@ -94,6 +110,7 @@ impl SinkHandle {
         Self(Arc::new(Shared {
             mode: Mutex::new(options.mode),
             ledger: Mutex::new(ledger),
+            heard: Mutex::default(),
             changed: watch::Sender::new(()),
             options,
         }))
@@ -122,6 +139,12 @@ impl SinkHandle {
         locked(&self.0.ledger).page(i64::MIN, usize::MAX)
     }
 
+    /// The headers of the last sound batches, the oldest first; at most [`MOST_HEARD`].
+    #[must_use]
+    pub fn heard(&self) -> Vec<Heard> {
+        locked(&self.0.heard).iter().cloned().collect()
+    }
+
     /// The sales that came under more than one id of the sender.
     #[must_use]
     pub fn clashes(&self) -> Vec<Clash> {
@@ -132,7 +155,16 @@ impl SinkHandle {
     pub fn reset(&self) {
         self.set_mode(Mode::OK);
         *locked(&self.0.ledger) = Ledger::new(self.0.options.max_entries.min(MOST_ENTRIES));
+        locked(&self.0.heard).clear();
         self.0.changed.send_replace(());
+    }
+
+    fn hear(&self, heard: Heard) {
+        let mut all = locked(&self.0.heard);
+        if all.len() >= MOST_HEARD {
+            all.pop_front();
+        }
+        all.push_back(heard);
     }
 
     /// Waits until the figures fulfil `condition`, looking again after every request.

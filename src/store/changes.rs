@@ -39,6 +39,8 @@ pub enum Subject {
     Hold(i64),
     /// A change of the width of a queue.
     Width(i64),
+    /// An order about rate limits; never in the feed, ingresses read the orders themselves.
+    Order(i64),
 }
 
 /// Who did what and when.
@@ -111,6 +113,7 @@ impl Subject {
             Subject::Enrolment(_) => "enrolment",
             Subject::Hold(_) => "hold",
             Subject::Width(_) => "width",
+            Subject::Order(_) => "order",
         }
     }
 
@@ -122,7 +125,8 @@ impl Subject {
             | Subject::Tenant(id)
             | Subject::Enrolment(id)
             | Subject::Hold(id)
-            | Subject::Width(id) => id,
+            | Subject::Width(id)
+            | Subject::Order(id) => id,
         }
     }
 
@@ -135,6 +139,7 @@ impl Subject {
             "enrolment" => Ok(Subject::Enrolment(id)),
             "hold" => Ok(Subject::Hold(id)),
             "width" => Ok(Subject::Width(id)),
+            "order" => Ok(Subject::Order(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

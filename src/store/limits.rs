@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     Store, StoreError,
     cells::Cells,
+    changes,
     dialect::Sql,
     directory::found,
     driver::Tx,
@@ -50,6 +51,12 @@ const INSERT_ORDER: Sql = Sql {
     name: "limit_orders.insert",
     text: "INSERT INTO limit_orders (kind, class, identifier, owner, reason, created_at, ends_at) \
            VALUES (?, ?, ?, ?, ?, ?, ?)",
+};
+
+const ORDER: Sql = Sql {
+    name: "limit_orders.one",
+    text: "SELECT id, kind, class, identifier, owner, reason, created_at, ends_at, lifted_at \
+           FROM limit_orders WHERE id = ?",
 };
 
 const ORDERS: Sql = Sql {
@@ -106,18 +113,13 @@ const TOP_REFUSED: Sql = Sql {
            GROUP BY class, tenant_id, identifier ORDER BY SUM(refused) DESC, class, tenant_id, identifier LIMIT ?",
 };
 
-const FORGET_REFUSED: Sql = Sql {
-    name: "limit_refusals.delete",
-    text: "DELETE FROM limit_refusals WHERE hour < ?",
-};
-
 /// Hours since 1970.
 fn hour(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(3_600_000_000)
 }
 
 impl Store {
-    /// Gives an order; its row id.
+    /// Gives an order, and puts down who gave it; its row id.
     ///
     /// # Errors
     /// [`StoreError::Unfit`] for a text that is too long.
@@ -134,8 +136,24 @@ impl Store {
             Timestamp::now().into(),
             order.ends_at.into(),
         ];
-        let done = retrying!(self, self.inner.db.execute(&INSERT_ORDER, 1, &values))?;
-        Ok(done.last_id)
+        let detail = format!(
+            "{} until {}: {}",
+            order.subject,
+            order.ends_at.to_rfc3339(0),
+            order.reason
+        );
+        retrying!(self, async {
+            let mut tx = self.inner.db.begin().await?;
+            let id = tx.execute(&INSERT_ORDER, 1, &values).await?.last_id;
+            let action = match order.kind {
+                OrderKind::Block => "limit.blocked",
+                OrderKind::Allow => "limit.allowed",
+            };
+            self.attribute(&mut tx, action, changes::Subject::Order(id), &detail)
+                .await?;
+            tx.commit().await?;
+            Ok(id)
+        })
     }
 
     /// Ends an order before its time. Doing it twice keeps the first time.
@@ -144,8 +162,23 @@ impl Store {
     /// [`StoreError::Missing`] when there is no such order.
     pub async fn lift_order(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
         let values = [at.into(), id.into()];
-        let done = retrying!(self, self.inner.db.execute(&LIFT_ORDER, 1, &values))?;
-        found(done.rows, "order")
+        retrying!(self, async {
+            let mut tx = self.inner.db.begin().await?;
+            found(tx.execute(&LIFT_ORDER, 1, &values).await?.rows, "order")?;
+            self.attribute(&mut tx, "limit.lifted", changes::Subject::Order(id), "")
+                .await?;
+            tx.commit().await
+        })
+    }
+
+    /// One order.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such order.
+    pub async fn order(&self, id: i64) -> Result<Order, StoreError> {
+        let rows = self.inner.db.fetch(&ORDER, 1, &[id.into()]).await?;
+        let row = rows.first().ok_or(StoreError::Missing("order"))?;
+        read_order(&mut row.cells())
     }
 
     /// One page of orders with an id above `after`, those that ended included.
@@ -220,19 +253,6 @@ impl Store {
         let values = [hour(since).into(), page(limit)];
         let rows = self.inner.db.fetch(&TOP_REFUSED, 1, &values).await?;
         rows.iter().map(|row| read_refused(&mut row.cells())).collect()
-    }
-
-    /// Forgets the refusals of the hours before `before`.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn forget_refused(&self, before: Timestamp) -> Result<(), StoreError> {
-        let values = [hour(before).into()];
-        self.inner
-            .db
-            .execute(&FORGET_REFUSED, 1, &values)
-            .await
-            .map(|_| ())
     }
 }
 

@@ -18,7 +18,10 @@ use std::{
 use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use table::{BUILD_INFO, CACHE_LOOKUPS, FORWARD_ATTEMPTS, FORWARD_ITEMS, STAGE_JOBS, TLS_LOADS};
+use table::{
+    BUILD_INFO, CACHE_LOOKUPS, FORWARD_ATTEMPTS, FORWARD_ITEMS, KINDS, REVERSALS, SECURITY_EVENTS,
+    STAGE_JOBS, TLS_LOADS,
+};
 
 pub use ingress::*;
 pub use system::*;
@@ -88,6 +91,14 @@ fn declare() {
         let known = LABELS.iter().find(|label| label.name == *only);
         for value in known.map_or(&[][..], |label| label.known) {
             count(metric, [Value::const_str(value)], 0);
+        }
+    }
+    for kind in KINDS {
+        count(&SECURITY_EVENTS, [Value::const_str(kind)], 0);
+    }
+    for kind in ["void", "refund"] {
+        for state in ["accepted", "forwarded", "dead"] {
+            count(&REVERSALS, [kind.into(), state.into()], 0);
         }
     }
     count(&FORWARD_ATTEMPTS, ["ok".into()], 0);

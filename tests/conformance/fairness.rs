@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tsms::queue::{Job, Progress};
+use tsms::queue::{Job, Pool, Progress};
 
 use crate::{
     harness::{Fixture, LONG, Probe, STAGE, job, pool},
@@ -15,6 +15,7 @@ on_both!(
     a_crowd_of_delayed_jobs_does_not_hold_up_the_others,
     both_lanes_fill_whole_sets_and_lose_nothing,
     progress_counts_both_lanes,
+    a_quiet_tenant_need_not_wait_for_a_set_of_the_crowd,
 );
 
 const HOT: i64 = 1;
@@ -142,5 +143,36 @@ async fn progress_counts_both_lanes(fixture: Fixture) {
     let running = fixture.start(pool(1, 10, LONG), &probe);
     fixture.drained(0).await;
     assert_eq!(progress().await, Progress { left: 0, added: 100 });
+    running.stop().await;
+}
+
+/// While sets of the crowd hold all the places they may have, a job of another tenant is worked on.
+async fn a_quiet_tenant_need_not_wait_for_a_set_of_the_crowd(fixture: Fixture) {
+    let express = Pool {
+        express: 1,
+        ..pool(1, 100, LONG)
+    };
+    // A burst far above its share, so that all that comes from it now is of the crowd.
+    fixture.queue.push(STAGE, of(HOT, 0..5000)).await.unwrap();
+    let (burst, _seen) = Probe::done();
+    let running = fixture.start(express, &burst);
+    fixture.drained(0).await;
+    running.stop().await;
+
+    let (probe, seen) = Probe::done();
+    let probe = probe.held();
+    fixture.queue.push(STAGE, of(HOT, 0..1000)).await.unwrap();
+    let running = fixture.start(express, &probe);
+    assert!(seen.set().await.iter().all(|job| job.tenant_id == HOT));
+    // One set is in work and hangs, the next one waits behind it.
+    crate::harness::until("the crowd has its place", async || {
+        fixture.depth().await.in_flight == 200
+    })
+    .await;
+    fixture.queue.push(STAGE, of(2, 0..1)).await.unwrap();
+    let set = seen.set().await;
+    assert_eq!(set.iter().map(|job| job.tenant_id).collect::<Vec<_>>(), [2]);
+    probe.open();
+    fixture.drained(0).await;
     running.stop().await;
 }

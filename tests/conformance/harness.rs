@@ -147,6 +147,7 @@ impl Running {
 pub(crate) fn pool(concurrency: usize, batch: usize, lease: Duration) -> Pool {
     Pool {
         concurrency,
+        express: 0,
         batch,
         gather: Duration::ZERO,
         lease,

@@ -11,6 +11,7 @@
 )]
 
 mod raw;
+mod slow;
 
 use std::{
     fs,
@@ -57,6 +58,12 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        let budget = (8 * LIMIT).to_string();
+        Self::start_with(&[("TSMS__INGRESS__BODY_BUDGET_BYTES", &budget)]).await
+    }
+
+    /// Starts with further settings.
+    async fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite:{}", folder.path().join("tsms.db").display());
         let till = register(&database).await;
@@ -67,11 +74,11 @@ impl Server {
             .env_clear()
             .env("TSMS__DATABASE__URL", &database)
             .env("TSMS__INGRESS__LISTEN", "127.0.0.1:0")
-            .env("TSMS__INGRESS__BODY_BUDGET_BYTES", (8 * LIMIT).to_string())
             .env("TSMS__LOG__FORMAT", "json")
             .env("TSMS__AUTH__PEPPER", PEPPER)
             .env("TSMS__LIMITS__TERMINAL__QUOTA", UNREACHED)
             .env("TSMS__LIMITS__TENANT__QUOTA", UNREACHED)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).unwrap())
             .spawn()

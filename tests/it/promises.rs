@@ -38,13 +38,17 @@ async fn a_submission_costs_one_insert_and_no_read() {
                 202
             );
         }
-        // Beside the requests: the feed of revocations is read, and uses are written down.
+        // Beside the requests: the feed of revocations and the orders about limits are read, uses are
+        // written down, and the ingress says that it lives.
         let beside = [
             "id_blocks.take",
             "auth_epoch.read",
             "auth_changes.since",
             "tokens.touch",
             "terminals.touch",
+            "limit_orders.standing",
+            "ingress_beats.update",
+            "ingress_beats.count",
         ];
         let sent: Vec<(&str, u64)> = statements(&world)
             .into_iter()

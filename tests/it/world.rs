@@ -275,12 +275,19 @@ pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) 
 /// A config file for a system under test: quick retries, short graces, rate limits that nobody reaches
 /// unless `settings` have their own, everything else as shipped.
 pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, settings: &str) -> String {
-    let pepper = format!("[auth]\npepper = \"{PEPPER}\"");
-    let (settings, auth) = if settings.contains("[auth]") {
-        (settings.replace("[auth]", &pepper), String::new())
-    } else {
-        (settings.to_owned(), pepper)
-    };
+    // A section stands once in a file: what the test says of one joins what is always said of it.
+    let mut settings = settings.to_owned();
+    for (section, always) in [
+        ("[auth]", format!("[auth]\npepper = \"{PEPPER}\"")),
+        ("[queue]", format!("[queue]\nurl = \"{queue}\"")),
+        ("[ingress]", "[ingress]\nlisten = \"127.0.0.1:0\"".to_owned()),
+    ] {
+        if settings.contains(section) {
+            settings = settings.replace(section, &always);
+        } else {
+            settings = format!("{settings}\n{always}\n");
+        }
+    }
     let limits = if settings.contains("[limits.") {
         ""
     } else {
@@ -292,10 +299,6 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
         r#"
 [database]
 url = "{database}"
-[queue]
-url = "{queue}"
-[ingress]
-listen = "127.0.0.1:0"
 [forwarding]
 enabled = true
 endpoint = "http://{sink}{path}"
@@ -317,7 +320,6 @@ format = "text"
 [ops]
 listen = "127.0.0.1:0"
 {settings}
-{auth}
 {limits}
 "#,
         path = sink::BULK_PATH,

@@ -34,6 +34,7 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
         let settings = world.config.pool(stage);
         let pool = Pool {
             concurrency: settings.concurrency,
+            express: settings.express,
             batch: settings.batch,
             gather: settings.gather_ms.duration(),
             lease: settings.lease_ms.duration(),
@@ -129,6 +130,7 @@ async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
         let (queue, stop) = (queue.clone(), world.stop.clone());
         let pool = Pool {
             concurrency: 1,
+            express: 0,
             batch: 5,
             gather: Duration::ZERO,
             lease: DEADLINE,

@@ -99,6 +99,4 @@ pub(crate) async fn refusals_add_up_by_the_hour(base: &Base) {
     let top = async |since, limit| store.top_refused(after(since), limit).await.unwrap();
     assert_eq!(top(0, 10).await, [refused("8", 103), refused("7", 15)]);
     assert_eq!(top(hour, 1).await, [refused("8", 101)]);
-    store.forget_refused(after(2 * hour)).await.unwrap();
-    assert_eq!(top(0, 10).await, [refused("8", 100)]);
 }

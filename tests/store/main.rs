@@ -21,6 +21,7 @@ mod auditing;
 mod deciding;
 mod directory;
 mod faults;
+mod forgetting;
 mod forwarding;
 mod ids;
 mod limits;
@@ -113,6 +114,9 @@ on_both! {
         orders_hold_until_they_end_or_are_lifted,
         ingresses_count_while_they_are_heard,
         refusals_add_up_by_the_hour;
+    forgetting:
+        old_bookkeeping_is_forgotten_and_nothing_of_a_sale,
+        a_round_ends_when_nothing_old_is_left;
     ids:
         ids_are_unique_over_processes,
         an_old_block_is_thrown_away,

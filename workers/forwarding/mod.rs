@@ -44,11 +44,18 @@ use super::{
     schedule::{Budget, Schedule},
 };
 use crate::{
-    domain::{forward::Item, reversal::Reversal, sale::Transaction, time::Timestamp, work::AuditEvent},
+    domain::{
+        forward::Item,
+        reversal::Reversal,
+        sale::{ForwardState, Transaction},
+        time::Timestamp,
+        work::AuditEvent,
+    },
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
     store::{Claim, ForwardItem, Settled, StoreError},
+    telemetry::metrics::{self, ReversalState},
 };
 
 /// Shortest time after which a job looks again at a sale that another claim holds.
@@ -312,6 +319,12 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 reversal.state = state;
+                let ended = if state == ForwardState::Forwarded {
+                    ReversalState::Forwarded
+                } else {
+                    ReversalState::Dead
+                };
+                metrics::reversal(reversal.kind.label(), ended);
                 reversal.settled_at = Some(now);
                 if let Some(event) = AuditEvent::reversal_delivered(&reversal) {
                     self.audit(sale, event, now);

@@ -4,6 +4,7 @@
 //! Who adds an area implements [`Area`] for it, takes [`Admin`] in its handlers, and merges its routes
 //! in [`api`].
 
+mod limits;
 mod records;
 mod tenants;
 mod terminals;
@@ -36,6 +37,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(tenants::api())
         .merge(terminals::api())
         .merge(tokens::api())
+        .merge(limits::api())
         .merge(records::api())
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Tenants;
 pub(super) struct Terminals;
 /// Tokens.
 pub(super) struct Tokens;
+/// Rate limits.
+pub(super) struct Limits;
 /// Security events, and who changed what.
 pub(super) struct Security;
 
@@ -62,6 +66,9 @@ impl Area for Terminals {
 }
 impl Area for Tokens {
     const ABILITY: &'static str = ability::ADMIN_TOKENS;
+}
+impl Area for Limits {
+    const ABILITY: &'static str = ability::ADMIN_LIMITS;
 }
 impl Area for Security {
     const ABILITY: &'static str = ability::ADMIN_SECURITY;

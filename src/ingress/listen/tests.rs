@@ -18,6 +18,7 @@ use tokio::{
 
 mod deadlines;
 mod encrypted;
+mod frames;
 
 use super::*;
 use crate::ingress::{client_addr::ClientAddr, error::Error, fixture, frame, linger};

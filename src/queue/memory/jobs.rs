@@ -11,7 +11,7 @@ use crate::{
     domain::time::Timestamp,
     queue::{
         Depth, Job, Pool, Progress,
-        fair::{Lane, Meter},
+        fair::{Lane, Lanes, Meter},
         line::{Entry, EntryId, Fate, Set, Settled, suspect_from},
     },
 };
@@ -165,8 +165,13 @@ impl Jobs {
 
     /// The next set for the pool with this number, half of each lane as long as both have jobs; empty
     /// when nothing is ready.
-    pub(super) fn take(&mut self, pool: Pool, number: u64) -> Set {
+    pub(super) fn take(&mut self, pool: Pool, lanes: Lanes, number: u64) -> Set {
         let batch = pool.batch.max(1);
+        if lanes == Lanes::Main {
+            let mut set = Set::new();
+            self.take_from(Lane::Main, batch, pool, number, &mut set);
+            return set;
+        }
         let (first, second) = match self.turn {
             Lane::Main => (Lane::Main, Lane::Crowd),
             Lane::Crowd => (Lane::Crowd, Lane::Main),
@@ -249,6 +254,7 @@ mod tests {
 
     const POOL: Pool = Pool {
         concurrency: 1,
+        express: 0,
         batch: 2,
         gather: Duration::ZERO,
         lease: Duration::ZERO,
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn taken_and_parked_jobs_count() {
         let mut jobs = filled(3);
-        let set = jobs.take(POOL, 7);
+        let set = jobs.take(POOL, Lanes::Both, 7);
         assert_eq!(jobs.count(), 3);
         jobs.settle(
             all(&set, || Fate::Park("test".to_owned())),
@@ -293,7 +299,7 @@ mod tests {
             POOL.lease,
         );
         assert_eq!(jobs.count(), 3);
-        let set = jobs.take(POOL, 7);
+        let set = jobs.take(POOL, Lanes::Both, 7);
         jobs.settle(all(&set, || Fate::Done), Instant::now(), POOL.lease);
         assert_eq!(jobs.count(), 2);
     }
@@ -301,27 +307,27 @@ mod tests {
     #[test]
     fn handed_back_jobs_keep_their_place_and_count() {
         let mut jobs = filled(6);
-        let first = jobs.take(POOL, 7);
-        let second = jobs.take(POOL, 7);
+        let first = jobs.take(POOL, Lanes::Both, 7);
+        let second = jobs.take(POOL, Lanes::Both, 7);
         for set in [first, second] {
             jobs.settle(all(&set, || Fate::HandBack), Instant::now(), POOL.lease);
         }
-        let again = jobs.take(POOL, 7);
+        let again = jobs.take(POOL, Lanes::Both, 7);
         assert_eq!(keys(&again), [0, 1]);
         assert!(again.iter().all(|entry| entry.deliveries == 1));
-        assert_eq!(keys(&jobs.take(POOL, 7)), [2, 3]);
+        assert_eq!(keys(&jobs.take(POOL, Lanes::Both, 7)), [2, 3]);
     }
 
     #[test]
     fn a_job_whose_worker_broke_down_twice_is_worked_on_alone() {
         let mut jobs = filled(2);
         for _ in 0..2 {
-            let set = jobs.take(POOL, 7);
+            let set = jobs.take(POOL, Lanes::Both, 7);
             assert_eq!(keys(&set), [0, 1]);
             jobs.settle(jobs.left_by(7), Instant::now(), POOL.lease);
             jobs.promote(Instant::now(), 10);
         }
-        let set = jobs.take(POOL, 7);
+        let set = jobs.take(POOL, Lanes::Both, 7);
         assert_eq!((keys(&set), set[0].deliveries), (vec![0], 3));
     }
 
@@ -334,7 +340,7 @@ mod tests {
             .into_iter()
             .for_each(|key| jobs.append(now, job(key, key), 0));
         let pool = Pool { batch: 4, ..POOL };
-        let mut taken = || keys(&jobs.take(pool, 7));
+        let mut taken = || keys(&jobs.take(pool, Lanes::Both, 7));
         assert_eq!(taken(), [0, 1, 2, 3]);
         assert_eq!(taken(), [4, 5, 100, 200]);
         assert_eq!(taken(), [300, 6, 7, 8]);
@@ -349,7 +355,7 @@ mod tests {
         jobs.append(now, job(1, 1), 0);
         jobs.append(now, job(1, 2), 4);
         (10..16).for_each(|key| jobs.append(now, job(key, key), 0));
-        let taken: Vec<Vec<i64>> = (0..4).map(|_| keys(&jobs.take(POOL, 7))).collect();
+        let taken: Vec<Vec<i64>> = (0..4).map(|_| keys(&jobs.take(POOL, Lanes::Both, 7))).collect();
         assert_eq!(taken, [vec![0], vec![2], vec![1, 10], vec![11, 12]]);
     }
 
@@ -357,7 +363,7 @@ mod tests {
     fn promotion_has_a_limit_and_a_due_time() {
         let mut jobs = Jobs::new(1000);
         let now = Instant::now();
-        for held in filled(5).take(Pool { batch: 5, ..POOL }, 7) {
+        for held in filled(5).take(Pool { batch: 5, ..POOL }, Lanes::Both, 7) {
             let after = Duration::from_secs(u64::from(held.job.key == 4) * 60);
             jobs.delay(now, after, held.job, 0);
         }
@@ -366,7 +372,7 @@ mod tests {
         jobs.promote(now, 3);
         assert_eq!((jobs.depth().ready, jobs.depth().delayed), (4, 1));
         assert_eq!(jobs.next_due(), Some(now + Duration::from_secs(60)));
-        let absurd = jobs.take(POOL, 7).remove(0).job;
+        let absurd = jobs.take(POOL, Lanes::Both, 7).remove(0).job;
         jobs.delay(now, Duration::MAX, absurd, 0);
         assert_eq!(jobs.depth().delayed, 2);
     }

@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::jobs::Jobs;
 use super::{
     Activity, Depth, Job, Pool, Progress, QueueError, Valve,
+    fair::Lanes,
     line::{Fate, Line, Set, Settled},
 };
 use crate::{config, stage::Stage};
@@ -94,7 +95,13 @@ impl Memory {
     }
 
     /// Starts the tasks behind a pool.
-    pub(super) fn start(&self, stage: Stage, pool: Pool, valve: &Valve, stop: &CancellationToken) -> Line {
+    pub(super) fn start(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        (lanes, valve): (Lanes, &Valve),
+        stop: &CancellationToken,
+    ) -> Line {
         let queue = self.stage(stage);
         let number = queue.lock().number();
         let share = Share {
@@ -105,13 +112,14 @@ impl Memory {
         // Room for one: a set is only taken once the one before it has been begun.
         let (give, sets) = mpsc::channel(1);
         let (settle, settled) = mpsc::channel(pool.concurrency.max(1));
-        let reader = read(
-            (Arc::clone(queue), number),
+        let taker = Taker {
+            queue: Arc::clone(queue),
+            number,
             pool,
-            valve.clone(),
-            give,
-            stop.clone(),
-        );
+            lanes,
+            valve: valve.clone(),
+        };
+        let reader = taker.read(give, stop.clone());
         let settler = carry_out(share, settled, self.activity.clone());
         Line {
             sets,
@@ -137,55 +145,63 @@ impl Drop for Share {
     }
 }
 
-/// Takes sets and gives them to the worker until the stop signal.
-async fn read(
-    (queue, number): (Arc<StageQueue>, u64),
+/// What takes sets for a pool.
+struct Taker {
+    queue: Arc<StageQueue>,
+    number: u64,
     pool: Pool,
+    lanes: Lanes,
     valve: Valve,
-    give: mpsc::Sender<Set>,
-    stop: CancellationToken,
-) {
-    loop {
-        let room = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            room = give.reserve() => room,
-        };
-        let Ok(room) = room else { return };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = valve.may_take() => {}
-        }
-        let changed = queue.changed.notified();
-        tokio::pin!(changed);
+}
+
+impl Taker {
+    /// Takes sets and gives them to the worker until the stop signal.
+    async fn read(self, give: mpsc::Sender<Set>, stop: CancellationToken) {
+        let Self {
+            queue, pool, valve, ..
+        } = &self;
         loop {
-            // Listening begins before looking, so that no change in between is missed.
-            changed.as_mut().enable();
-            if valve.flow().shut {
-                break;
-            }
-            let wake = match queue.take(pool, number) {
-                Ok(set) => {
-                    let few = set.len() < pool.batch;
-                    valve.took();
-                    room.send(set);
-                    if few && !pool.gather.is_zero() {
-                        tokio::select! {
-                            () = stop.cancelled() => return,
-                            () = sleep(pool.gather) => {}
-                        }
-                    }
-                    break;
-                }
-                Err(due) => due.unwrap_or_else(|| Instant::now() + IDLE),
+            let room = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                room = give.reserve() => room,
             };
+            let Ok(room) = room else { return };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = valve.shut() => {}
-                () = changed.as_mut() => changed.set(queue.changed.notified()),
-                () = sleep_until(wake) => {}
+                () = valve.may_take() => {}
+            }
+            let changed = queue.changed.notified();
+            tokio::pin!(changed);
+            loop {
+                // Listening begins before looking, so that no change in between is missed.
+                changed.as_mut().enable();
+                if valve.flow().shut {
+                    break;
+                }
+                let wake = match queue.take(*pool, self.lanes, self.number) {
+                    Ok(set) => {
+                        let few = set.len() < pool.batch;
+                        valve.took();
+                        room.send(set);
+                        if few && !pool.gather.is_zero() {
+                            tokio::select! {
+                                () = stop.cancelled() => return,
+                                () = sleep(pool.gather) => {}
+                            }
+                        }
+                        break;
+                    }
+                    Err(due) => due.unwrap_or_else(|| Instant::now() + IDLE),
+                };
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    () = valve.shut() => {}
+                    () = changed.as_mut() => changed.set(queue.changed.notified()),
+                    () = sleep_until(wake) => {}
+                }
             }
         }
     }
@@ -220,10 +236,10 @@ impl StageQueue {
     }
 
     /// The next set, or when to look again.
-    fn take(&self, pool: Pool, number: u64) -> Result<Set, Option<Instant>> {
+    fn take(&self, pool: Pool, lanes: Lanes, number: u64) -> Result<Set, Option<Instant>> {
         let mut jobs = self.lock();
         jobs.promote(Instant::now(), self.promote_batch);
-        let set = jobs.take(pool, number);
+        let set = jobs.take(pool, lanes, number);
         if set.is_empty() {
             return Err(jobs.next_due());
         }

@@ -40,7 +40,7 @@ use self::{
 };
 use super::{
     Activity, Depth, Job, Pool, Progress, QueueError, Valve,
-    fair::{Lane, Meter},
+    fair::{Lane, Lanes, Meter},
     line::{EntryId, Line},
 };
 use crate::{config, domain::time::Timestamp, stage::Stage};
@@ -196,7 +196,7 @@ impl Redis {
         &self,
         stage: Stage,
         pool: Pool,
-        valve: &Valve,
+        (lanes, valve): (Lanes, &Valve),
         stop: &CancellationToken,
     ) -> (Arc<Life>, Line) {
         let life = Arc::new(Life {
@@ -206,6 +206,7 @@ impl Redis {
             keys: self.keys(stage),
             stage,
             pool,
+            lanes,
             valve: valve.clone(),
             consumer: consumer(),
             live: Live::default(),
@@ -215,8 +216,11 @@ impl Redis {
         let (give, sets) = mpsc::channel(1);
         let (settle, settled) = mpsc::channel(pool.concurrency.max(1));
         let reader = reader::run(Arc::clone(&life), give, settle.clone(), stop.clone());
-        let clock = clock::run(Arc::clone(&life), stop.clone());
-        let clock = AbortOnDropHandle::new(tokio::spawn(clock));
+        // One clock a stage is enough; it is that of the pool that takes everything.
+        let clock = (lanes == Lanes::Both).then(|| {
+            let clock = clock::run(Arc::clone(&life), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(clock))
+        });
         let settler = {
             let (settling, renewing) = (Arc::clone(&life), Arc::clone(&life));
             async move {
@@ -246,6 +250,7 @@ pub(super) struct Life {
     keys: Keys,
     stage: Stage,
     pool: Pool,
+    lanes: Lanes,
     valve: Valve,
     consumer: String,
     live: Live,

@@ -212,8 +212,8 @@ impl<'a> Session<'a> {
 
     /// Claims jobs whose lease has run out, of one lane.
     async fn search(&mut self) -> RedisResult<Vec<(Raw, u32)>> {
-        for lane in Lane::ALL {
-            let found = self.search_in(lane).await?;
+        for lane in self.life.lanes.each() {
+            let found = self.search_in(*lane).await?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -263,8 +263,14 @@ impl<'a> Session<'a> {
         let most = batch - self.fewer.min(batch / 2);
         command.arg("COUNT").arg(most);
         command.arg("BLOCK").arg(super::millis(wait).max(1));
-        let lanes = Lane::ALL.map(|lane| life.keys.lane(lane));
-        command.arg("STREAMS").arg(&lanes).arg(&lanes.map(|_| ">"));
+        let lanes = life.lanes.each();
+        command.arg("STREAMS");
+        for lane in lanes {
+            command.arg(life.keys.lane(*lane));
+        }
+        for _ in lanes {
+            command.arg(">");
+        }
         let answer = command.query_async::<Value>(&mut self.connection);
         tokio::pin!(answer);
         let mut called = false;

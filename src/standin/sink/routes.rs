@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BULK_PATH, SinkHandle,
+    BULK_PATH, Heard, SinkHandle,
     abort::Abort,
     batch::{self, Batch, Unreadable},
     ledger::ItemResult,
@@ -83,6 +83,11 @@ async fn bulk(
         let breach = format!("batch {}: {breach}", batch.batch_id);
         return app.refuse("refused", StatusCode::UNPROCESSABLE_ENTITY, &[breach]);
     }
+    app.sink.hear(Heard {
+        batch_id: batch.batch_id.clone(),
+        request_id: header_text(&headers, "x-request-id").map(str::to_owned),
+        traceparent: header_text(&headers, "traceparent").map(str::to_owned),
+    });
     let mode = locked(&shared.mode).take();
     let results = app.effect(&batch, mode);
     app.answer(&batch, mode.answer, results, &abort).await

@@ -95,6 +95,14 @@ const REASONS: &[&str] = &[
     "malformed",
     "stalled",
 ];
+const TABLES: &[&str] = &[
+    "security_events",
+    "admin_actions",
+    "limit_orders",
+    "limit_refusals",
+    "enrolments",
+    "ingress_beats",
+];
 const LIMITS: &[&str] = &[
     "terminal",
     "tenant",
@@ -103,7 +111,8 @@ const LIMITS: &[&str] = &[
     "auth_serial",
     "control",
 ];
-const KINDS: &[&str] = &[
+/// The kinds of security events.
+pub(super) const KINDS: &[&str] = &[
     "token_malformed",
     "token_unknown",
     "token_expired",
@@ -132,7 +141,7 @@ pub const LABELS: &[LabelBound] = &[
         "HTTP status, or the fixed word that a worker gives as its reason",
     ),
     known("decision", &["refused", "would_refuse"], "what the gate did"),
-    known("kind", KINDS, "the kinds of security events"),
+    bound("kind", 16, "the kinds of security events; void, refund"),
     known("limit", LIMITS, "the rate limits of `[limits]`"),
     bound("line", 4, "the lines before the gate"),
     bound("method", 10, "HTTP methods"),
@@ -154,6 +163,7 @@ pub const LABELS: &[LabelBound] = &[
     known("stage", QUEUES, "the stages"),
     bound("state", 4, "fixed words of the code that counts"),
     bound("statement", 400, "names of the statements in `src/store`"),
+    known("table", TABLES, "the tables that `[retention]` is about"),
     bound(
         "tenant",
         MOST_TENANTS + 1,
@@ -272,6 +282,8 @@ table! {
         "How long one POST to the web application took, answer included.";
     FORWARD_ITEMS = Kind::Counter, "tsms_forward_items_total", "sales", ["outcome"],
         "Sales in POSTs to the web application by outcome of the POST.";
+    REVERSALS = Kind::Counter, "tsms_reversals_total", "reversals", ["kind", "state"],
+        "Voids and refunds: accepted from a till, forwarded to the web application, or dead (given up).";
     BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", "yes or no", [],
         "1 while nothing is sent to the web application because it failed too often in a row.";
 }
@@ -298,6 +310,8 @@ table! {
         "How long a sign of life from the queue server (Redis) took.";
     REDIS_MEMORY = Kind::Fleet, "tsms_redis_memory_bytes", "bytes", ["state"],
         "Memory of Redis: used, limit (0: none). No Redis, no value.";
+    FORGOTTEN = Kind::Counter, "tsms_forgotten_rows_total", "rows", ["table"],
+        "Rows of bookkeeping deleted because they are older than [retention] keeps them.";
     GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", "errors", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     count, gauge, seconds, size,
     table::{
-        BREAKER_OPEN, FORWARD_ATTEMPTS, FORWARD_ITEMS, FORWARD_SECONDS, STAGE_JOBS, STAGE_SET_JOBS,
-        STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT, SWEPT_JOBS, TENANT_AMOUNT, TENANT_SALES,
+        BREAKER_OPEN, FORGOTTEN, FORWARD_ATTEMPTS, FORWARD_ITEMS, FORWARD_SECONDS, REVERSALS, STAGE_JOBS,
+        STAGE_SET_JOBS, STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT, SWEPT_JOBS, TENANT_AMOUNT, TENANT_SALES,
     },
     tenants, wide,
 };
@@ -73,4 +73,30 @@ pub fn sale_decided(tenant_id: i64, valid: bool, centavos: i64) {
     if let (true, Ok(amount)) = (valid, u64::try_from(centavos)) {
         count(&TENANT_AMOUNT, [tenant], amount);
     }
+}
+
+/// A void or refund (`kind`) that was accepted, forwarded or given up.
+pub fn reversal(kind: &'static str, state: ReversalState) {
+    let state = match state {
+        ReversalState::Accepted => "accepted",
+        ReversalState::Forwarded => "forwarded",
+        ReversalState::Dead => "dead",
+    };
+    count(&REVERSALS, [kind.into(), state.into()], 1);
+}
+
+/// How far a void or refund has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReversalState {
+    /// In the record.
+    Accepted,
+    /// The web application has it.
+    Forwarded,
+    /// Given up.
+    Dead,
+}
+
+/// Rows of bookkeeping deleted for their age.
+pub fn forgotten(table: &'static str, rows: u64) {
+    count(&FORGOTTEN, [table.into()], rows);
 }

@@ -7,8 +7,15 @@ use std::{
 
 use serde_json::{Value, json};
 use tsms::{
-    domain::{ability, checksum::Version, payload::void_checksum},
+    domain::{
+        ability,
+        checksum::Version,
+        orders::{OrderKind, Subject},
+        payload::void_checksum,
+        time::Timestamp,
+    },
     standin::sim::{SignedBody, SimTerminal},
+    store::NewOrder,
 };
 use uuid::Uuid;
 
@@ -62,13 +69,14 @@ pub(super) struct Ask {
     pub(super) unknown: Option<(u16, &'static str)>,
 }
 
-/// What is there to ask for: a sale of each till, a token to be replaced, one to be revoked, a code to
-/// be redeemed.
+/// What is there to ask for: a sale of each till, a token to be replaced, one to be revoked, an order to
+/// be lifted, a code to be redeemed.
 pub(super) struct Scene {
     tills: Vec<SimTerminal>,
     sales: Vec<SignedBody>,
     to_rotate: i64,
     to_revoke: i64,
+    to_lift: i64,
     enrolment_code: String,
     seeds: AtomicU64,
 }
@@ -101,6 +109,7 @@ impl Scene {
             sales,
             to_rotate: make(world, Some(0), &[], None).await.0,
             to_revoke: make(world, Some(0), &[], None).await.0,
+            to_lift: order(world).await,
             enrolment_code: enrolled.unwrap().0,
             seeds,
         }
@@ -142,6 +151,7 @@ impl Scene {
                 "rotateToken" => self.to_rotate,
                 _ => self.to_revoke,
             }]),
+            (false, "orders") => self.rows(vec![self.to_lift]),
             (false, "docs") => vec![
                 ("start.js".to_owned(), Owner::Everyone),
                 ("x".to_owned(), Owner::Nobody),
@@ -235,6 +245,16 @@ impl Scene {
             "issueToken" => {
                 Some(json!({ "terminal_id": self.tills[0].terminal_id, "name": "x" }).to_string())
             }
+            "giveLimitOrder" => Some(
+                json!({
+                    "order": "allow",
+                    "subject": format!("tenant:{}", self.tills[0].tenant_id),
+                    "owner": "the matrix",
+                    "reason": "of the matrix",
+                    "ends_at": Timestamp::now().plus(Duration::from_secs(3600)).to_string(),
+                })
+                .to_string(),
+            ),
             "voidSale" => Some(void(id)),
             "refundSale" => Some(r#"{"refund_amount":"0.01","refund_reason":"of the matrix"}"#.to_owned()),
             other => panic!("teach the matrix a body for {other}"),
@@ -294,6 +314,18 @@ impl Scene {
             }
         }
     }
+}
+
+/// An order to be lifted, about an address that nobody has.
+async fn order(world: &World) -> i64 {
+    let order = NewOrder {
+        kind: OrderKind::Block,
+        subject: Subject::Address([192, 0, 2, 1].into()),
+        owner: "the matrix".to_owned(),
+        reason: "of the matrix".to_owned(),
+        ends_at: Timestamp::now().plus(Duration::from_secs(3600)),
+    };
+    world.store.give_order(&order).await.unwrap()
 }
 
 /// A void that is right in all but, perhaps, the id.

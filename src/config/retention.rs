@@ -1,0 +1,29 @@
+//! Settings of how long bookkeeping is kept.
+
+use serde::Deserialize;
+
+use super::Millis;
+
+/// `[retention]`. What belongs to a sale has no setting here: it is kept for ever.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Pause between rounds.
+    pub interval_ms: Millis,
+    /// Rows deleted in one statement.
+    pub page: usize,
+    /// Pages of one table in one round.
+    pub pages_per_round: usize,
+    /// Counts of what should not have happened.
+    pub security_events_days: u32,
+    /// Who changed what.
+    pub admin_actions_days: u32,
+    /// Orders about rate limits, after their end.
+    pub limit_orders_days: u32,
+    /// Counts of requests refused by a rate limit.
+    pub limit_refusals_days: u32,
+    /// Enrolment codes, after the time until which they were good.
+    pub enrolments_days: u32,
+    /// Ingresses that went away without a word.
+    pub ingress_beats_days: u32,
+}
