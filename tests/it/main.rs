@@ -25,6 +25,7 @@ mod doctor;
 mod fairness;
 mod faults;
 mod journey;
+mod leaving;
 mod left;
 mod limits;
 mod matrix;
