@@ -29,13 +29,16 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Waits until there is something to read, without a buffer to read it into. Only right when
+    /// Waits until there is something to read, or the end, and leaves it there. With TLS only right when
     /// the last read found nothing.
+    ///
+    /// A look at the bytes and not at the readiness alone, which a new socket has before anything came.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Plain(stream) => stream.readable().await,
-            Stream::Tls(stream) => stream.get_ref().0.readable().await,
-        }
+        let socket = match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        socket.peek(&mut [0]).await.map(|_| ())
     }
 
     /// Reads and forgets what still comes, at most `most` bytes.

@@ -39,6 +39,23 @@ async fn a_head_that_does_not_end_is_answered_and_closed() {
     server.stopped().await;
 }
 
+/// A till that connects ahead of its first sale has the time of silence, not that of a head.
+#[tokio::test]
+async fn a_new_connection_may_be_silent_for_longer_than_a_head_may_take() {
+    let bounds = Bounds {
+        head: Duration::from_millis(80),
+        ..ample()
+    };
+    let server = server(hello(), bounds).await;
+    let mut silent = server.say("").await;
+    // Opened after it, and closed when the time of a head is over.
+    all(server.say("P").await).await.unwrap();
+    silent.write_all(GET_AND_CLOSE.as_bytes()).await.unwrap();
+    let answer = all(silent).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer:?}");
+    server.stopped().await;
+}
+
 #[tokio::test]
 async fn what_is_no_request_gets_a_problem_document() {
     let bounds = Bounds {
