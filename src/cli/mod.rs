@@ -7,6 +7,7 @@ mod config;
 mod contract;
 mod demo;
 mod directory;
+mod dlq;
 mod enrolment;
 mod fail;
 mod limits;
@@ -71,6 +72,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
+    #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -109,6 +112,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Terminal(command) => directory::terminal(&setup, command).await,
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
+        Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),

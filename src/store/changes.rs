@@ -37,6 +37,8 @@ pub enum Subject {
     Enrolment(i64),
     /// An order about rate limits; never in the feed, ingresses read the orders themselves.
     Order(i64),
+    /// An order about dead letters; never in the feed either.
+    Redrive(i64),
 }
 
 /// Who did what and when.
@@ -108,6 +110,7 @@ impl Subject {
             Subject::Tenant(_) => "tenant",
             Subject::Enrolment(_) => "enrolment",
             Subject::Order(_) => "order",
+            Subject::Redrive(_) => "redrive",
         }
     }
 
@@ -118,7 +121,8 @@ impl Subject {
             | Subject::Terminal(id)
             | Subject::Tenant(id)
             | Subject::Enrolment(id)
-            | Subject::Order(id) => id,
+            | Subject::Order(id)
+            | Subject::Redrive(id) => id,
         }
     }
 
@@ -130,6 +134,7 @@ impl Subject {
             "tenant" => Ok(Subject::Tenant(id)),
             "enrolment" => Ok(Subject::Enrolment(id)),
             "order" => Ok(Subject::Order(id)),
+            "redrive" => Ok(Subject::Redrive(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

@@ -14,6 +14,7 @@ mod audit;
 mod cells;
 mod chains;
 mod changes;
+mod dead_letters;
 mod decide;
 mod deliveries;
 mod dialect;
@@ -48,6 +49,7 @@ mod values;
 
 pub use audit::AuditRow;
 pub use changes::{ActionRow, Actor, Subject};
+pub use dead_letters::{Redrive, RedriveKind, RedriveState};
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
 pub use enrolments::{Redeemed, Registration};
