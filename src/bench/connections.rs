@@ -1,6 +1,6 @@
 //! What connections cost that are open and silent, as those of tills between two sales are.
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -13,6 +13,9 @@ use super::{
 
 /// Files of this process that are not such connections, generously.
 const OTHER_FILES: u64 = 1000;
+
+/// A silent connection is parked within two seconds, and freed memory is given back within ten.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Connections being opened at the same time.
 const PARALLEL: usize = 64;
@@ -37,12 +40,20 @@ impl Bench {
             .try_collect()
             .await?;
         let after = self.ingress_kib();
+        // They leave hyper when they are silent, and the allocator gives back what that frees.
+        tokio::time::sleep(QUIET).await;
+        let quiet = self.ingress_kib();
         scenario.figure("connections", u64::try_from(open.len()).unwrap_or(u64::MAX));
         scenario.figure("resident_kib_before", before);
         scenario.figure("resident_kib_with_them", after);
+        scenario.figure("resident_kib_once_they_are_silent", quiet);
         scenario.figure(
             "bytes_per_connection",
             after.saturating_sub(before) * 1024 / count.max(1),
+        );
+        scenario.figure(
+            "bytes_per_silent_connection",
+            quiet.saturating_sub(before) * 1024 / count.max(1),
         );
         drop(open);
         self.done(scenario).await

@@ -23,6 +23,7 @@ mod contract;
 mod fairness;
 mod faults;
 mod journey;
+mod leaving;
 mod left;
 mod limits;
 mod matrix;

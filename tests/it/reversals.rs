@@ -61,6 +61,10 @@ async fn one_of_sixty_four_voids_wins(world: World) {
     );
     world.drain().await;
     assert_eq!(world.sink.summary().net, Money::ZERO);
+    let metrics = tsms::telemetry::metrics::render();
+    let series = "tsms_reversals_total{kind=\"void\",state=\"accepted\"} ";
+    let counted = |line: &str| line.starts_with(series) && !line.ends_with(" 0");
+    assert!(metrics.lines().any(counted), "no {series}");
     world.never_complained();
     world.stop().await;
 }

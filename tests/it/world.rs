@@ -201,6 +201,11 @@ impl World {
         self.end().await;
     }
 
+    /// Tells every role to stop, and does not wait for it.
+    pub(crate) fn leave(&self) {
+        self.stop.cancel();
+    }
+
     /// Ends the system as it is.
     pub(crate) async fn end(self) {
         self.stop.cancel();

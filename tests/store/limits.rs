@@ -51,6 +51,21 @@ pub(crate) async fn orders_hold_until_they_end_or_are_lifted(base: &Base) {
     assert_eq!(all[0].lifted_at, Some(after(20)), "the first time");
     assert_eq!(all[0].owner, "J. Cruz");
     assert_eq!(store.list_orders(all[0].id, 10).await.unwrap(), all[1..]);
+    let actions = store.list_actions(0, 10).await.unwrap();
+    let actions: Vec<_> = actions
+        .iter()
+        .map(|row| (row.action.as_str(), row.subject_id))
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            ("limit.blocked", long),
+            ("limit.allowed", long + 1),
+            ("limit.lifted", long),
+            ("limit.lifted", long),
+        ],
+        "who gave and lifted them is put down"
+    );
     let missing = store.lift_order(9999, after(20)).await;
     assert!(
         matches!(missing, Err(StoreError::Missing("order"))),
