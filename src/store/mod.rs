@@ -37,6 +37,7 @@ mod record;
 mod retention;
 mod reversal_deliveries;
 mod reversals;
+mod revive;
 mod rotation;
 mod security;
 mod sightings;
