@@ -285,6 +285,8 @@ pub struct Ops {
     pub gauge_interval_ms: Millis,
     /// How long a readiness result is reused.
     pub ready_cache_ms: Millis,
+    /// Most tenants with series of their own in the metrics of one process; the others share `other`.
+    pub tenant_series: usize,
 }
 
 /// `[stage.<name>]`
@@ -343,6 +345,13 @@ pub struct Log {
 pub struct Fleet {
     /// How long running work may take to finish after SIGTERM.
     pub drain_ms: Millis,
+    /// How often a worker process looks whether its queues were paused or their widths changed, and
+    /// says that it is alive.
+    pub control_interval_ms: Millis,
+    /// How long a scheduler has what must be done once, and a worker counts as alive, after a sign of life.
+    pub lease_ms: Millis,
+    /// Most sets of jobs of one stage worked on at the same time in one process, whatever is asked for.
+    pub max_concurrency: usize,
     /// Folder of the embedded tier.
     pub data_dir: PathBuf,
     /// How long workers trust what they know of a terminal and its tenant.

@@ -3,6 +3,7 @@
 //! Every stage has a pool of its own in tasks of its own, so none waits for another. A role that
 //! ends by itself ends the process; whoever supervises it starts a fresh one.
 
+mod control;
 mod gauges;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -15,12 +16,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use control::Control;
+use gauges::Gauges;
+
 use crate::{
     config::Config,
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::{retention, sweeper},
+    scheduler::{duty::Duty, overview, retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -115,17 +119,14 @@ impl Fleet {
             fleet.start_ops(&config, &store, &queue).await?;
         }
         if !roles.stages.is_empty() {
-            fleet.start_workers(&config, &store, &queue, &roles.stages)?;
+            fleet
+                .start_workers(&config, &store, &queue, &roles.stages)
+                .await?;
         }
         if roles.scheduler {
-            let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), fleet.stop.clone());
-            let retention = retention::run(store.clone(), config.retention, fleet.stop.clone());
-            fleet.roles.spawn(async move {
-                tokio::join!(sweeper, retention);
-                ("scheduler".to_owned(), Ok(()))
-            });
+            fleet.start_scheduler(&config, &store, &queue);
         }
-        let gauges = gauges::run(store, queue, config.ops.clone(), fleet.gone.clone());
+        let gauges = Gauges::new(store, queue, &config).run(fleet.gone.clone());
         fleet.watchers.spawn(async move {
             gauges.await;
             ("gauges".to_owned(), Ok(()))
@@ -180,7 +181,7 @@ impl Fleet {
         Ok(())
     }
 
-    fn start_workers(
+    async fn start_workers(
         &mut self,
         config: &Arc<Config>,
         store: &Store,
@@ -188,29 +189,61 @@ impl Fleet {
         stages: &[Stage],
     ) -> Result<(), FleetError> {
         let ctx = workers::Ctx::new(store.clone(), config.clone())?;
+        let control = Control::new(store.clone(), config.clone(), stages);
+        control.look().await;
         for &stage in stages {
             let settings = config.pool(stage);
             let pool = Pool {
-                concurrency: settings.concurrency,
+                // The most there may ever be; the valve says how many there are.
+                concurrency: settings.concurrency.max(config.fleet.max_concurrency),
                 express: settings.express,
                 batch: settings.batch,
                 gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),
                 max_deliveries: settings.max_deliveries,
             };
-            let runner = Runner::new(stage, settings, ctx.clone(), queue.clone());
+            let runner = Runner::new(stage, settings, ctx.clone(), queue.clone(), control.held());
+            let valve = control.valve(stage);
+            let width = valve.flow().width;
             let (queue, stop, drain) = (queue.clone(), self.stop.clone(), self.drain);
             self.roles.spawn(async move {
-                queue.work(stage, pool, stop, drain, runner).await;
+                queue.work_through(stage, pool, &valve, stop, drain, runner).await;
                 (format!("worker {stage}"), Ok(()))
             });
-            tracing::info!(
-                stage = stage.name(),
-                concurrency = pool.concurrency,
-                "worker takes jobs"
-            );
+            tracing::info!(stage = stage.name(), concurrency = width, "worker takes jobs");
         }
+        let watching = control.run(self.gone.clone());
+        self.watchers.spawn(async move {
+            watching.await;
+            ("control of the workers".to_owned(), Ok(()))
+        });
         Ok(())
+    }
+
+    fn start_scheduler(&mut self, config: &Arc<Config>, store: &Store, queue: &Queue) {
+        let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), self.stop.clone());
+        let retention = retention::run(store.clone(), config.retention, self.stop.clone());
+        self.roles.spawn(async move {
+            tokio::join!(sweeper, retention);
+            ("scheduler".to_owned(), Ok(()))
+        });
+        let duty = Duty::new(store.clone(), config.fleet.lease_ms.duration());
+        let overview = overview::run(
+            store.clone(),
+            queue.clone(),
+            config.clone(),
+            duty.watch(),
+            self.gone.clone(),
+        );
+        self.watchers.spawn(async move {
+            overview.await;
+            ("overview".to_owned(), Ok(()))
+        });
+        let duty = duty.run(self.gone.clone());
+        self.watchers.spawn(async move {
+            duty.await;
+            ("the scheduler's duty".to_owned(), Ok(()))
+        });
     }
 
     /// Cancel it to stop the roles.

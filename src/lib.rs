@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 pub mod domain;
 pub mod fleet;
 pub mod ingress;

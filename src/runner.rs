@@ -11,7 +11,11 @@
 
 mod settle;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -19,6 +23,7 @@ use tracing::Instrument;
 
 use crate::{
     config::StagePool,
+    domain::time::Timestamp,
     outcome::{Outcome, Verdict},
     queue::{Handler, Job, Queue},
     stage::Stage,
@@ -31,6 +36,12 @@ use settle::{held_back, once, pause, settle};
 const BURY_TRIES: u32 = 20;
 /// Request ids named in the span of a set; a set of hundreds would drown its log lines.
 const NAMED_REQUESTS: usize = 8;
+/// How long jobs of a tenant that is held back wait before they are looked at again.
+const HOLD_STEP: Duration = Duration::from_secs(30);
+
+/// Until when the work of a tenant is held back at a stage.
+pub type Held = HashMap<(Stage, i64), Timestamp>;
+
 /// Runs the sets of one stage.
 #[derive(Clone)]
 pub struct Runner {
@@ -38,18 +49,64 @@ pub struct Runner {
     pool: StagePool,
     ctx: workers::Ctx,
     queue: Queue,
+    held: Arc<RwLock<Held>>,
 }
 
 impl Runner {
-    /// A runner of `stage`, which enqueues into `queue` what follows.
+    /// A runner of `stage`, which enqueues into `queue` what follows and leaves alone what is `held`.
     #[must_use]
-    pub fn new(stage: Stage, pool: StagePool, ctx: workers::Ctx, queue: Queue) -> Self {
+    pub fn new(
+        stage: Stage,
+        pool: StagePool,
+        ctx: workers::Ctx,
+        queue: Queue,
+        held: Arc<RwLock<Held>>,
+    ) -> Self {
         Self {
             stage,
             pool,
             ctx,
             queue,
+            held,
         }
+    }
+
+    /// How long each job must wait because its tenant is held back, where one is.
+    fn holds(&self, jobs: &[Job]) -> Option<Vec<Option<Duration>>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.is_empty() {
+            return None;
+        }
+        let now = Timestamp::now();
+        let waits = jobs.iter().map(|job| {
+            let end = held.get(&(self.stage, job.tenant_id)).filter(|end| **end > now)?;
+            Some(end.since(now).min(HOLD_STEP))
+        });
+        let waits: Vec<_> = waits.collect();
+        waits.iter().any(Option::is_some).then_some(waits)
+    }
+
+    /// Works on what is not held back; the rest comes back later, untouched.
+    async fn unheld(&self, jobs: Vec<Job>) -> Vec<Verdict> {
+        let Some(waits) = self.holds(&jobs) else {
+            return self.set(&jobs).await;
+        };
+        let free = jobs.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none());
+        let free: Vec<Job> = free.map(|(job, _)| job).collect();
+        let worked = if free.is_empty() {
+            Vec::new()
+        } else {
+            self.set(&free).await
+        };
+        let mut worked = worked.into_iter();
+        let code = "held";
+        waits
+            .into_iter()
+            .filter_map(|wait| match wait {
+                Some(after) => Some(Verdict::Retry { after, code }),
+                None => worked.next(),
+            })
+            .collect()
     }
 
     async fn set(&self, jobs: &[Job]) -> Vec<Verdict> {
@@ -62,6 +119,7 @@ impl Runner {
             held_back(verdicts, jobs, &self.pool)
         };
         metrics::set_worked(self.stage, &verdicts, started.elapsed());
+        metrics::jobs_ended(self.stage, jobs, &verdicts);
         tracing::debug!(took_ms = started.elapsed().as_millis(), "set worked");
         verdicts
     }
@@ -90,7 +148,7 @@ impl Handler for Runner {
             jobs = jobs.len(),
             request_ids = request_ids(&jobs)
         );
-        self.set(&jobs).instrument(span).await
+        self.unheld(jobs).instrument(span).await
     }
 
     async fn parked(&self, job: Job, reason: String) {

@@ -41,7 +41,7 @@ const MODULES: [(&str, &[&str]); 7] = [
     ("src/domain/", &["domain"]),
     ("src/stage.rs", &[]),
     ("src/outcome.rs", &["queue", "stage"]),
-    ("src/store/", &["config", "domain", "store"]),
+    ("src/store/", &["config", "domain", "store", "telemetry"]),
     ("src/queue/", &["config", "domain", "outcome", "queue", "stage"]),
     ("src/limits/", &["config", "limits", "telemetry"]),
     (

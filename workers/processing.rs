@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     domain::{
         directory::{Tenant, Terminal},
+        money::Money,
         rules,
         sale::{Finding, Severity, Transaction, ValidationStatus},
         time::Timestamp,
@@ -25,6 +26,7 @@ use crate::{
     queue::Job,
     stage::Stage,
     store::{Decision, NewNotice, StoreError},
+    telemetry::metrics,
 };
 
 /// The kind of notice that tells a terminal the result of its sale.
@@ -53,7 +55,12 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
             .map(|row| decision(row, terminals.get(&row.terminal_id).map(AsRef::as_ref), now))
             .collect();
         let left_alone: HashSet<i64> = ctx.store.decide(&decisions).await?.into_iter().collect();
+        let fresh = decided.len();
         decided.extend(pending.into_iter().filter(|row| !left_alone.contains(&row.id)));
+        for row in decided.iter().skip(fresh) {
+            let valid = row.status == ValidationStatus::Valid;
+            metrics::sale_decided(row.tenant_id, valid, row.sale.base_amount.map_or(0, Money::minor));
+        }
         if !left_alone.is_empty() {
             let left_alone: Vec<i64> = left_alone.into_iter().collect();
             decided.extend(ctx.store.transactions(&left_alone).await?);

@@ -20,9 +20,11 @@ impl Tier {
         Ok(sums)
     }
 
-    /// What the gauges of the tier say of work that is left, as one process read them last.
+    /// What the gauges of the tier say of work that is left. The scheduler tells it; where there is
+    /// one process, that is the ingress.
     pub(super) async fn left(&self) -> Result<Left, BenchError> {
-        let (_, text) = client::once(self.ingress, &client::get("/metrics", None)).await?;
+        let teller = self.ops.get("scheduler").copied().unwrap_or(self.ingress);
+        let (_, text) = client::once(teller, &client::get("/metrics", None)).await?;
         Ok(String::from_utf8_lossy(&text)
             .lines()
             .fold(Left::default(), Left::and))

@@ -8,12 +8,15 @@ mod contract;
 mod demo;
 mod directory;
 mod dlq;
+mod doctor;
 mod enrolment;
 mod fail;
 mod limits;
+mod metrics;
 mod print;
 mod queue;
 mod roles;
+mod scale;
 mod sim;
 mod sink;
 mod token;
@@ -75,6 +78,10 @@ enum Command {
     Dlq(dlq::DlqCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    Scale(scale::ScaleArgs),
+    Doctor(doctor::Args),
+    #[command(subcommand)]
+    Metrics(metrics::MetricsCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -114,6 +121,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Scale(args) => scale::run(&setup, args).await,
+        Command::Doctor(args) => doctor::run(&setup, &args).await,
+        Command::Metrics(command) => metrics::run(&command),
         Command::Config(command) => config::run(&setup, &command),
         Command::Checksum(command) => checksum::run(&setup, &command),
         Command::Contract(command) => contract::run(&command),

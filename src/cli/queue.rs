@@ -1,4 +1,7 @@
-//! `tsms queue`: what waits, what was set aside, and making the queues again from the record.
+//! `tsms queue`: what waits, what was set aside, what is paused, and making the queues again from the
+//! record.
+
+mod control;
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,7 +12,7 @@ use tsms::{
     stage::Stage,
 };
 
-use super::{Failure, Setup, print};
+use super::{Failure, Setup, directory::Page, print};
 
 /// Look at the queues, or make them again from the record.
 #[derive(Subcommand)]
@@ -30,6 +33,42 @@ pub(super) enum QueueCommand {
         #[arg(long)]
         json: bool,
     },
+    /// The oldest jobs of a queue, those under way included; they stay where they are.
+    Peek {
+        /// The queue.
+        #[arg(value_name = "QUEUE")]
+        queue: Stage,
+        /// Only jobs of this tenant, by id or code.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Jobs looked at in each lane.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a queue, or the work of one tenant, stand still until an end. Nothing is lost.
+    #[command(
+        after_help = "Every worker process knows it within fleet.control_interval_ms, on either tier. What runs is\n\
+        finished. Jobs of a tenant that is paused are looked at again every 30 seconds.\n\nExamples:\n  \
+        tsms queue pause forwarding --minutes 30 --owner 'J. Cruz' --reason 'web application moves'\n  \
+        tsms queue pause --tenant CC-012 --minutes 60 --owner 'J. Cruz' --reason 'wrong prices'"
+    )]
+    Pause(control::PauseArgs),
+    /// Let what was paused go on before its time.
+    Resume(control::ResumeArgs),
+    /// List what was paused, in order of id, what ended included.
+    Holds {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Pause the queues before this one and wait until it is empty. Exit code 6 if it is not in time.
+    #[command(
+        after_help = "What was paused stays so until its end: go on with `tsms queue resume`.\n\nExample:\n  \
+        tsms queue drain forwarding --minutes 10 --owner 'J. Cruz' --reason 'web application moves'"
+    )]
+    Drain(control::DrainArgs),
     /// Jobs that were set aside, newest first, with the reason of each.
     Parked {
         /// Only this stage.
@@ -44,6 +83,12 @@ pub(super) enum QueueCommand {
 }
 
 pub(super) async fn run(setup: &Setup, command: QueueCommand) -> Result<(), Failure> {
+    let command = match command {
+        QueueCommand::Pause(args) => return control::pause(setup, args).await,
+        QueueCommand::Resume(args) => return control::resume(setup, args).await,
+        QueueCommand::Holds { page } => return control::holds(setup, &page).await,
+        other => other,
+    };
     let config = setup.config()?;
     if config.check_fleet().is_err() {
         return Err(Failure::usage(
@@ -60,6 +105,15 @@ pub(super) async fn run(setup: &Setup, command: QueueCommand) -> Result<(), Fail
             rebuild(sweeper::rebuild(&store, &queue, &config.sweeper).await?, json)
         }
         QueueCommand::Parked { stage, limit, json } => parked(&queue, stage, limit.into(), json).await,
+        QueueCommand::Peek {
+            queue: stage,
+            tenant,
+            limit,
+            json,
+        } => control::peek(setup, &queue, (stage, limit.into()), tenant.as_deref(), json).await,
+        QueueCommand::Drain(args) => control::drain(setup, &queue, args).await,
+        // Dealt with above: they need no queue server.
+        QueueCommand::Pause(_) | QueueCommand::Resume(_) | QueueCommand::Holds { .. } => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod dead_letter;
 mod decimal;
 pub mod directory;
 pub mod forward;
+pub mod hold;
 pub mod json;
 pub mod keyring;
 pub mod money;

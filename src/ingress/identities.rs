@@ -21,6 +21,7 @@ use crate::{
     config,
     domain::{checksum::Digest, directory::Identity, time::Timestamp},
     store::{StoreError, Subject},
+    telemetry::metrics,
 };
 
 /// Look-ups made for one request while changes come in between; the last one is not remembered.
@@ -123,10 +124,12 @@ impl Identities {
     {
         if let Some(known) = self.cache.get(&digest).await {
             if !self.is_old(known.as_deref()) {
+                metrics::cache_lookup("identities", true);
                 return Ok(known);
             }
             self.cache.invalidate(&digest).await;
         }
+        metrics::cache_lookup("identities", false);
         // Boxed because it is large and seldom runs: inside the future of every request it would be
         // moved about with it.
         Box::pin(self.look_up(digest, load)).await

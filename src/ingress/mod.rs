@@ -65,6 +65,8 @@ use crate::{
     queue::Queue,
     store::{Store, StoreError},
 };
+pub use tls::certificate_end;
+
 use error::Error;
 use routes::{
     HEARTBEAT, REFUND, SUBMISSION, SUBMIT, TRANSACTION, VOID, frame, router, status_url, submission_url,

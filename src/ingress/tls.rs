@@ -52,6 +52,18 @@ struct Pair {
     stamps: (Stamp, Stamp),
 }
 
+/// When the certificate of the settings ends, in seconds since 1970; `None` where none is set.
+///
+/// # Errors
+/// The files cannot be used.
+pub fn certificate_end(settings: &config::Ingress) -> Result<Option<u64>, IngressError> {
+    if settings.tls_certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let pair = load(&settings.tls_certificate, &settings.tls_key, &FROM_12).map_err(IngressError)?;
+    Ok(Some(pair.expires))
+}
+
 impl Tls {
     /// The certificate of the settings; `None` where none is set.
     ///

@@ -15,12 +15,15 @@ mod line;
 mod memory;
 mod redis;
 mod shell;
+mod valve;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use valve::{Flow, Valve};
 
 use self::fair::Lanes;
 use crate::{config, domain::time::Timestamp, outcome::Verdict, stage::Stage};
@@ -66,6 +69,29 @@ pub struct Progress {
     pub left: u64,
     /// Jobs ever put among the due ones; a queue that was lost begins anew.
     pub added: u64,
+}
+
+/// What the queue server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its version.
+    pub version: String,
+    /// Memory it uses, in bytes.
+    pub memory_used: u64,
+    /// Memory it may use, in bytes; 0 for as much as there is.
+    pub memory_limit: u64,
+    /// What it does when that is used up.
+    pub policy: String,
+    /// Whether it writes a log of every change.
+    pub append_only: bool,
+    /// How often that log is made durable.
+    pub fsync: String,
+    /// Whether it writes snapshots.
+    pub snapshots: bool,
+    /// Whether the last write of the log or a snapshot failed.
+    pub write_failed: bool,
+    /// Its clock.
+    pub now: Timestamp,
 }
 
 /// The queue cannot be reached or did not understand. Never fatal: the rows are still there.
@@ -212,6 +238,29 @@ impl Queue {
         }
     }
 
+    /// The oldest ready jobs of a queue, those taken included, at most `limit` of each lane. They stay
+    /// where they are.
+    ///
+    /// # Errors
+    /// The queue server is away.
+    pub async fn peek(&self, stage: Stage, limit: usize) -> Result<Vec<Job>, QueueError> {
+        match &self.inner {
+            Inner::Memory(memory) => Ok(memory.peek(stage, limit)),
+            Inner::Redis(redis) => redis.peek(stage, limit).await,
+        }
+    }
+
+    /// What the queue server says of itself; `None` where the queues are in memory.
+    ///
+    /// # Errors
+    /// The queue server is away.
+    pub async fn server(&self) -> Result<Option<Server>, QueueError> {
+        match &self.inner {
+            Inner::Memory(_) => Ok(None),
+            Inner::Redis(redis) => redis.server().await.map(Some),
+        }
+    }
+
     /// Asks the queue server for a sign of life.
     ///
     /// # Errors
@@ -242,7 +291,23 @@ impl Queue {
         drain: Duration,
         handler: H,
     ) {
-        let all = self.run(stage, pool, Lanes::Both, stop.clone(), drain, handler.clone());
+        let valve = Valve::new(pool.concurrency);
+        self.work_through(stage, pool, &valve, stop, drain, handler).await;
+    }
+
+    /// As [`Queue::work`], with `valve` to say how many sets are worked on at the same time, up to
+    /// [`Pool::concurrency`], and whether any are taken.
+    pub async fn work_through<H: Handler>(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        valve: &Valve,
+        stop: CancellationToken,
+        drain: Duration,
+        handler: H,
+    ) {
+        let both = (Lanes::Both, valve);
+        let all = self.run(stage, pool, both, stop.clone(), drain, handler.clone());
         if pool.express == 0 {
             return all.await;
         }
@@ -250,7 +315,9 @@ impl Queue {
             concurrency: pool.express,
             ..pool
         };
-        tokio::join!(all, self.run(stage, express, Lanes::Main, stop, drain, handler));
+        let beside = valve.beside(pool.express);
+        let main = (Lanes::Main, &beside);
+        tokio::join!(all, self.run(stage, express, main, stop, drain, handler));
     }
 
     /// A pool on these lanes.
@@ -258,19 +325,19 @@ impl Queue {
         &self,
         stage: Stage,
         pool: Pool,
-        lanes: Lanes,
+        (lanes, valve): (Lanes, &Valve),
         stop: CancellationToken,
         drain: Duration,
         handler: H,
     ) {
         match &self.inner {
             Inner::Memory(memory) => {
-                let line = memory.start(stage, pool, lanes, &stop);
-                shell::run(stage.name(), line, pool, stop, drain, handler).await;
+                let line = memory.start(stage, pool, (lanes, valve), &stop);
+                shell::run(stage.name(), line, (pool, valve), stop, drain, handler).await;
             }
             Inner::Redis(redis) => {
-                let (life, line) = redis.start(stage, pool, lanes, &stop);
-                shell::run(life.consumer(), line, pool, stop, drain, handler).await;
+                let (life, line) = redis.start(stage, pool, (lanes, valve), &stop);
+                shell::run(life.consumer(), line, (pool, valve), stop, drain, handler).await;
                 life.leave().await;
             }
         }

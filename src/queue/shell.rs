@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, warn};
 
 use super::{
-    Handler, Job, Pool,
+    Handler, Job, Pool, Valve,
     feed::Feed,
     line::{Entry, EntryId, Fate, Line, Set, Settled},
 };
@@ -38,6 +38,7 @@ const NO_VERDICT_RETRY: Duration = Duration::from_secs(1);
 struct Work<H> {
     handler: H,
     settle: mpsc::Sender<Settled>,
+    valve: Valve,
     /// Drain time is over: let go of everything.
     cut: CancellationToken,
     max_deliveries: u32,
@@ -47,7 +48,7 @@ struct Work<H> {
 pub(super) async fn run<H: Handler>(
     name: &str,
     line: Line,
-    pool: Pool,
+    (pool, valve): (Pool, &Valve),
     stop: CancellationToken,
     drain: Duration,
     handler: H,
@@ -64,6 +65,7 @@ pub(super) async fn run<H: Handler>(
     let work = Work {
         handler,
         settle: settle.clone(),
+        valve: valve.clone(),
         cut: cut.clone(),
         max_deliveries: pool.max_deliveries,
     };
@@ -74,6 +76,7 @@ pub(super) async fn run<H: Handler>(
             ended = &mut worker => {
                 error!(worker = name, ?ended, "the worker ended by itself; building it anew");
                 sleep(REBUILD_PAUSE).await;
+                valve.forget();
                 worker = start(name, &feed, pool.concurrency, &halt, work.clone());
             }
         }
@@ -129,11 +132,17 @@ fn start<H: Handler>(
         .concurrency(concurrency.max(1))
         .build(move |set: Set| {
             let work = work.clone();
+            let mut taken = work.valve.begin();
             // A task of its own for each set: sets then use all cores, and neither a panic nor a
             // long computation of one can reach its neighbours.
             async move {
                 let ids: Vec<EntryId> = set.iter().map(|entry| entry.id).collect();
                 let settle = work.settle.clone();
+                // A set that has no place when the drain time is over is handed back like one that runs.
+                tokio::select! {
+                    () = taken.run() => {}
+                    () = work.cut.cancelled() => {}
+                }
                 let set = AbortOnDropHandle::new(tokio::spawn(work.set(set)));
                 if let Err(broken) = set.await {
                     error!(%broken, jobs = ids.len(), "a set broke down; it comes back when its lease runs out");

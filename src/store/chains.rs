@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::domain::checksum::Digest;
+use crate::{domain::checksum::Digest, telemetry::metrics};
 
 /// How long after a meeting with another writer the end of a chain is looked up each time.
 const DISTRUST: Duration = Duration::from_secs(5);
@@ -42,14 +42,16 @@ impl Chains {
     pub(super) fn ends(&self, tenants: &[i64]) -> Option<Ends> {
         let known = self.lock();
         let now = Instant::now();
-        tenants
+        let ends: Option<Ends> = tenants
             .iter()
             .map(|tenant| {
                 let chain = known.get(tenant)?;
                 let trusted = chain.distrusted_until.is_none_or(|until| until <= now);
                 chain.end.filter(|_| trusted).map(|end| (*tenant, end))
             })
-            .collect()
+            .collect();
+        metrics::cache_lookup("audit_chains", ends.is_some());
+        ends
     }
 
     /// What was written and committed.

@@ -35,6 +35,10 @@ pub enum Subject {
     Tenant(i64),
     /// An enrolment code.
     Enrolment(i64),
+    /// A hold of a queue or a tenant; 0 for several.
+    Hold(i64),
+    /// A change of the width of a queue.
+    Width(i64),
     /// An order about rate limits; never in the feed, ingresses read the orders themselves.
     Order(i64),
     /// An order about dead letters; never in the feed either.
@@ -109,6 +113,8 @@ impl Subject {
             Subject::Terminal(_) => "terminal",
             Subject::Tenant(_) => "tenant",
             Subject::Enrolment(_) => "enrolment",
+            Subject::Hold(_) => "hold",
+            Subject::Width(_) => "width",
             Subject::Order(_) => "order",
             Subject::Redrive(_) => "redrive",
         }
@@ -121,6 +127,8 @@ impl Subject {
             | Subject::Terminal(id)
             | Subject::Tenant(id)
             | Subject::Enrolment(id)
+            | Subject::Hold(id)
+            | Subject::Width(id)
             | Subject::Order(id)
             | Subject::Redrive(id) => id,
         }
@@ -133,6 +141,8 @@ impl Subject {
             "terminal" => Ok(Subject::Terminal(id)),
             "tenant" => Ok(Subject::Tenant(id)),
             "enrolment" => Ok(Subject::Enrolment(id)),
+            "hold" => Ok(Subject::Hold(id)),
+            "width" => Ok(Subject::Width(id)),
             "order" => Ok(Subject::Order(id)),
             "redrive" => Ok(Subject::Redrive(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),

@@ -1,7 +1,10 @@
 //! Sends statements to either database. Connections, rows and transactions are plain enums, so that
 //! the rest of the store is written once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deadpool::managed::Pool;
 use sqlx::{
@@ -11,13 +14,14 @@ use sqlx::{
 };
 
 use super::{
-    StoreError,
+    Connections, StoreError,
     dialect::{Sql, Texts, judge},
     group::{Member, Writer},
     lease::Lease,
     pool::{self, MySqlDoor, SqliteDoor},
     values::Value,
 };
+use crate::telemetry::metrics;
 
 /// The connections of one process.
 pub(super) enum Pools {
@@ -98,7 +102,35 @@ fn done_sqlite(result: &sqlx::sqlite::SqliteQueryResult) -> Done {
     }
 }
 
+/// Measures one statement or commit until it is dropped.
+struct Measured(&'static str, Instant);
+
+impl Measured {
+    fn new(operation: &'static str) -> Self {
+        Self(operation, Instant::now())
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        metrics::store_operation(self.0, self.1.elapsed());
+    }
+}
+
 impl Db {
+    pub(super) fn connections(&self) -> Connections {
+        let status = match &self.pools {
+            Pools::MySql { pool, .. } => pool.status(),
+            Pools::Sqlite { readers, .. } => readers.status(),
+        };
+        Connections {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            limit: status.max_size,
+            waiting: status.waiting,
+        }
+    }
+
     /// Begins a write transaction.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let on = match &self.pools {
@@ -123,6 +155,7 @@ impl Db {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
+        let _measured = Measured::new("write");
         let text = self.texts.sending(sql, rows);
         match &self.pools {
             Pools::MySql { pool, patience } => {
@@ -150,6 +183,7 @@ impl Db {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        let _measured = Measured::new("read");
         match &self.pools {
             Pools::MySql { pool, patience } => {
                 let text = self.texts.sending(sql, rows);
@@ -212,6 +246,7 @@ impl Tx {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
+        let _measured = Measured::new("write");
         let text = self.texts.sending(sql, rows);
         match &mut self.on {
             On::MySql(lease) => {
@@ -235,6 +270,7 @@ impl Tx {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        let _measured = Measured::new("read");
         let text = self.texts.sending(sql, rows);
         match &mut self.on {
             On::MySql(lease) => {
@@ -254,6 +290,7 @@ impl Tx {
 
     /// Makes it durable. An error leaves open whether it is: what follows must be safe either way.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
+        let _measured = Measured::new("commit");
         match self.on {
             On::MySql(lease) => lease.commit().await,
             On::Sqlite(member) => member.commit().await,

@@ -14,16 +14,19 @@ mod audit;
 mod cells;
 mod chains;
 mod changes;
+mod checkup;
 mod dead_letters;
 mod decide;
 mod deliveries;
 mod dialect;
 mod directory;
 mod driver;
+mod duties;
 mod enrolments;
 mod forwards;
 mod group;
 mod heartbeats;
+mod holds;
 mod ids;
 mod lease;
 mod limits;
@@ -50,12 +53,15 @@ mod values;
 
 pub use audit::AuditRow;
 pub use changes::{ActionRow, Actor, Subject};
+pub use checkup::Checkup;
 pub use dead_letters::{Redrive, RedriveKind, RedriveState};
 pub use deliveries::{NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
+pub use duties::{Beat, Load, Staff};
 pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use heartbeats::Heartbeat;
+pub use holds::{NewHold, WidthMove};
 pub use limits::{NewOrder, Refused};
 pub use logins::Known;
 pub use retention::Passing;
@@ -129,6 +135,19 @@ struct Inner {
     tries: u32,
 }
 
+/// A pool of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Lent out.
+    pub in_use: usize,
+    /// Open and waiting for use.
+    pub idle: usize,
+    /// Most there may be.
+    pub limit: usize,
+    /// Tasks that wait for one.
+    pub waiting: usize,
+}
+
 /// Number series handed out in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sequence {
@@ -183,5 +202,11 @@ impl Store {
     #[must_use]
     pub fn statements(&self) -> Vec<(&'static str, u64)> {
         self.inner.db.texts.counts()
+    }
+
+    /// The pool of connections of this handle (SQLite: of the readers).
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.inner.db.connections()
     }
 }

@@ -1,4 +1,8 @@
-//! What the fleet tells about itself: metrics and logs.
+//! What the fleet tells about itself: metrics, what is made from their declarations, and logs.
 
+pub mod dashboards;
+pub mod expression;
+pub mod host;
 pub mod logs;
 pub mod metrics;
+pub mod reference;

@@ -20,6 +20,8 @@ mod administration;
 mod bodies;
 mod callbacks;
 mod contract;
+mod control;
+mod doctor;
 mod fairness;
 mod faults;
 mod journey;

@@ -139,6 +139,11 @@ impl Processes {
         }
     }
 
+    /// The file with the settings, for the command line.
+    pub(crate) fn config(&self) -> &str {
+        &self.config
+    }
+
     pub(crate) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.ingress)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tsms::{domain::checksum::Version, stage::Stage};
 
-use crate::{bodies::batch, on_both_tiers, world::World};
+use crate::{bodies::batch, control::until, on_both_tiers, world::World};
 
 on_both_tiers!(metrics_are_true_and_well_formed);
 
@@ -30,15 +30,13 @@ async fn metrics_are_true_and_well_formed(world: World) {
             .unwrap();
         assert_eq!(answer.status(), 200, "{path}");
     }
-    let scrape = world
-        .http
-        .get(format!("{}/metrics", world.base))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let mut scrape = String::new();
+    until("the scheduler tells of the queues", async || {
+        let request = world.http.get(format!("{}/metrics", world.base));
+        scrape = request.send().await.unwrap().text().await.unwrap();
+        scrape.contains("tsms_queue_jobs{")
+    })
+    .await;
     for stage in Stage::ALL {
         let label = format!("queue=\"{stage}\"");
         let depth = scrape.lines().find(|line| {

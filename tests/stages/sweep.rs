@@ -40,7 +40,7 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
             lease: settings.lease_ms.duration(),
             max_deliveries: settings.max_deliveries,
         };
-        let runner = Runner::new(stage, settings, world.ctx.clone(), queue.clone());
+        let runner = Runner::new(stage, settings, world.ctx.clone(), queue.clone(), Arc::default());
         let (queue, stop) = (queue.clone(), world.stop.clone());
         tasks.spawn(async move { queue.work(stage, pool, stop, DEADLINE, runner).await });
     }

@@ -43,6 +43,31 @@ impl MariaDb {
         &SHARED
     }
 
+    /// A server that no other test uses, for what would disturb them.
+    #[allow(
+        dead_code,
+        reason = "not every binary that includes this file disturbs a server"
+    )]
+    pub(crate) fn alone() -> Self {
+        Self::start()
+    }
+
+    /// Sets a variable of the server.
+    #[allow(
+        dead_code,
+        reason = "not every binary that includes this file disturbs a server"
+    )]
+    pub(crate) async fn set_global(&self, name: &str, value: &str) {
+        let server = format!("mysql://root@127.0.0.1:{}", self.port);
+        let mut connection = MySqlConnection::connect(&server).await.expect("connect");
+        let set = format!("SET GLOBAL {name} = {value}");
+        connection
+            .execute(AssertSqlSafe(set))
+            .await
+            .expect("set a variable");
+        connection.close().await.expect("close");
+    }
+
     /// Makes an empty database and gives its URL.
     pub(crate) async fn database(&self) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);

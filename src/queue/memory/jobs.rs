@@ -104,6 +104,16 @@ impl Jobs {
         }
     }
 
+    /// The oldest jobs that are ready or taken, at most `limit` of each lane.
+    pub(super) fn peek(&self, limit: usize) -> Vec<Job> {
+        let taken = self.taken.values().take(limit);
+        let ready = self
+            .ready
+            .iter()
+            .flat_map(|lane| lane.iter().take(limit).map(|(_, held)| held));
+        taken.chain(ready).map(|held| held.job.clone()).collect()
+    }
+
     pub(super) fn parked(&self, limit: usize) -> Vec<(Job, String)> {
         self.parked.iter().rev().take(limit).cloned().collect()
     }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::jobs::Jobs;
 use super::{
-    Activity, Depth, Job, Pool, Progress, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError, Valve,
     fair::Lanes,
     line::{Fate, Line, Set, Settled},
 };
@@ -90,8 +90,18 @@ impl Memory {
         self.stage(stage).lock().parked(limit)
     }
 
+    pub(super) fn peek(&self, stage: Stage, limit: usize) -> Vec<Job> {
+        self.stage(stage).lock().peek(limit)
+    }
+
     /// Starts the tasks behind a pool.
-    pub(super) fn start(&self, stage: Stage, pool: Pool, lanes: Lanes, stop: &CancellationToken) -> Line {
+    pub(super) fn start(
+        &self,
+        stage: Stage,
+        pool: Pool,
+        (lanes, valve): (Lanes, &Valve),
+        stop: &CancellationToken,
+    ) -> Line {
         let queue = self.stage(stage);
         let number = queue.lock().number();
         let share = Share {
@@ -107,6 +117,7 @@ impl Memory {
             number,
             pool,
             lanes,
+            valve: valve.clone(),
         };
         let reader = taker.read(give, stop.clone());
         let settler = carry_out(share, settled, self.activity.clone());
@@ -140,12 +151,15 @@ struct Taker {
     number: u64,
     pool: Pool,
     lanes: Lanes,
+    valve: Valve,
 }
 
 impl Taker {
     /// Takes sets and gives them to the worker until the stop signal.
     async fn read(self, give: mpsc::Sender<Set>, stop: CancellationToken) {
-        let Self { queue, pool, .. } = &self;
+        let Self {
+            queue, pool, valve, ..
+        } = &self;
         loop {
             let room = tokio::select! {
                 biased;
@@ -153,14 +167,23 @@ impl Taker {
                 room = give.reserve() => room,
             };
             let Ok(room) = room else { return };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = valve.may_take() => {}
+            }
             let changed = queue.changed.notified();
             tokio::pin!(changed);
             loop {
                 // Listening begins before looking, so that no change in between is missed.
                 changed.as_mut().enable();
+                if valve.flow().shut {
+                    break;
+                }
                 let wake = match queue.take(*pool, self.lanes, self.number) {
                     Ok(set) => {
                         let few = set.len() < pool.batch;
+                        valve.took();
                         room.send(set);
                         if few && !pool.gather.is_zero() {
                             tokio::select! {
@@ -175,6 +198,7 @@ impl Taker {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,
+                    () = valve.shut() => {}
                     () = changed.as_mut() => changed.set(queue.changed.notified()),
                     () = sleep_until(wake) => {}
                 }

@@ -12,6 +12,7 @@ mod live;
 mod outage;
 mod reader;
 mod scripts;
+mod server;
 mod settle;
 mod wire;
 
@@ -38,7 +39,7 @@ use self::{
     scripts::SCRIPTS,
 };
 use super::{
-    Activity, Depth, Job, Pool, Progress, QueueError,
+    Activity, Depth, Job, Pool, Progress, QueueError, Valve,
     fair::{Lane, Lanes, Meter},
     line::{EntryId, Line},
 };
@@ -195,7 +196,7 @@ impl Redis {
         &self,
         stage: Stage,
         pool: Pool,
-        lanes: Lanes,
+        (lanes, valve): (Lanes, &Valve),
         stop: &CancellationToken,
     ) -> (Arc<Life>, Line) {
         let life = Arc::new(Life {
@@ -206,6 +207,7 @@ impl Redis {
             stage,
             pool,
             lanes,
+            valve: valve.clone(),
             consumer: consumer(),
             live: Live::default(),
             activity: self.activity.clone(),
@@ -249,6 +251,7 @@ pub(super) struct Life {
     stage: Stage,
     pool: Pool,
     lanes: Lanes,
+    valve: Valve,
     consumer: String,
     live: Live,
     activity: Activity,

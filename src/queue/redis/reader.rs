@@ -147,7 +147,22 @@ impl<'a> Session<'a> {
                 room = give.reserve() => room,
             };
             let Ok(room) = room else { return Ok(()) };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                // Whoever pauses a queue expects that its jobs wait in the queue.
+                () = self.life.valve.shut(), if !self.spare.is_empty() => {
+                    let spare = std::mem::take(&mut self.spare);
+                    let back = spare.iter().map(|entry| (entry.id, Fate::HandBack)).collect();
+                    if settle.send(back).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                () = self.life.valve.may_take() => {}
+            }
             if !self.spare.is_empty() {
+                self.life.valve.took();
                 room.send(std::mem::take(&mut self.spare));
                 continue;
             }
@@ -163,6 +178,7 @@ impl<'a> Session<'a> {
             let (mut set, unreadable) = self.sort(taken);
             self.spare = set.split_off(set.len().min(self.life.pool.batch.max(1)));
             if !set.is_empty() {
+                self.life.valve.took();
                 room.send(set);
             }
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
@@ -273,6 +289,7 @@ impl<'a> Session<'a> {
                     return Ok(fairly(taken, batch));
                 }
                 () = stop.cancelled(), if !called => {}
+                () = life.valve.shut(), if !called => {}
                 () = life.live.look.notified(), if !called => self.search_at = Instant::now(),
                 // The call before may have come before the read.
                 () = sleep(CALL_EVERY), if called => {}

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    COMMIT_ROWS, COMMIT_SECONDS, CONNECTIONS, CONNECTIONS_REFUSED, GATE_CLOSED, GATE_DECISIONS, GATE_WAIT,
-    HTTP_REQUESTS, HTTP_SECONDS, LEFT_TO_SWEEPER, LIMITED, LIMITS_ALONE, LIMITS_CALL_REQUESTS,
-    LIMITS_CALL_SECONDS, TLS_EXPIRY, TLS_LOADS, Value, count, gauge, level, seconds, size, step, wide,
+    Value, count, gauge, level, seconds, size, step,
+    table::{
+        AUTH_FEED_LOST, COMMIT_ROWS, COMMIT_SECONDS, CONNECTIONS, CONNECTIONS_REFUSED, GATE_CLOSED,
+        GATE_DECISIONS, GATE_WAIT, HTTP_REQUESTS, HTTP_SECONDS, LEFT_TO_SWEEPER, LIMITED, LIMITS_ALONE,
+        LIMITS_CALL_REQUESTS, LIMITS_CALL_SECONDS, SECURITY_EVENTS, TLS_EXPIRY, TLS_LOADS,
+    },
+    wide,
 };
 
 /// One answer of the ingress: route pattern, status, and how long it took.
@@ -89,4 +93,14 @@ pub fn commit(rows: usize, took: Duration) {
 /// Committed sets that could not be enqueued and are left to the sweeper.
 pub fn enqueue_left_to_sweeper(jobs: usize) {
     count(&LEFT_TO_SWEEPER, [], wide(jobs));
+}
+
+/// Something that should not happen to tokens, keys and codes.
+pub fn security_event(kind: &'static str) {
+    count(&SECURITY_EVENTS, [kind.into()], 1);
+}
+
+/// Whether the feed of changes of access cannot be read.
+pub fn auth_feed_lost(lost: bool) {
+    gauge(&AUTH_FEED_LOST, [], u64::from(lost));
 }

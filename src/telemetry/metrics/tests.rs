@@ -1,4 +1,5 @@
-use super::*;
+use super::{table::*, *};
+use crate::{domain::time::Timestamp, queue::Depth};
 
 #[test]
 fn names_follow_the_convention() {
@@ -15,6 +16,29 @@ fn names_follow_the_convention() {
             assert!(!buckets.is_empty() && buckets.is_sorted(), "{}", metric.name);
         }
     }
+    for metric in TABLE {
+        for label in metric.labels {
+            let bound = LABELS.iter().find(|bound| bound.name == *label);
+            assert!(
+                bound.is_some_and(|bound| bound.most > 0),
+                "{}: no bound of {label}",
+                metric.name
+            );
+        }
+        assert!(!metric.unit.is_empty(), "{}", metric.name);
+        for (suffix, unit) in [("_seconds", "seconds"), ("_bytes", "bytes")] {
+            assert!(
+                !metric.name.ends_with(suffix) || metric.unit.starts_with(unit),
+                "{}",
+                metric.name
+            );
+        }
+    }
+    let stages: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+    for label in ["queue", "stage"] {
+        let bound = LABELS.iter().find(|bound| bound.name == label).unwrap();
+        assert_eq!(bound.known, stages, "the stages by the label {label}");
+    }
     let mut names: Vec<_> = TABLE.iter().map(|metric| metric.name).collect();
     names.sort_unstable();
     names.dedup();
@@ -26,6 +50,11 @@ fn names_follow_the_convention() {
 fn what_is_recorded_is_rendered() {
     install();
     install();
+    let _speaks = SpeaksForFleet::new();
+    dead_letters(0);
+    for stage in Stage::ALL {
+        queue_depth(stage, &Depth::default());
+    }
     let shows = |line: &str| {
         let text = render();
         assert!(

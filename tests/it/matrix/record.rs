@@ -7,10 +7,12 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, SqliteConnection, query_s
 use crate::world::World;
 
 /// Tables that move by themselves.
-const RESTLESS: [(&str, &str); 4] = [
+const RESTLESS: [(&str, &str); 6] = [
     ("id_blocks", "ids are reserved ahead"),
     ("sweep_marks", "the sweeper walks on"),
     ("ingress_beats", "an ingress says that it lives"),
+    ("worker_beats", "and so do the workers"),
+    ("duties", "the scheduler renews its duty"),
     ("security_events", "what is refused is noted there"),
 ];
 /// Columns that a request moves even when it is refused.

@@ -1,0 +1,229 @@
+//! How much of a queue a pool takes at present: the width may change while it runs, and it may be shut.
+//!
+//! The reader asks before it takes a set, so that a pool that is shut holds no jobs; the sets that run
+//! are counted, so that a narrower width is reached as soon as running ones end.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::{Notify, watch};
+
+/// What a pool may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Sets of jobs worked on at the same time.
+    pub width: usize,
+    /// Take nothing; what runs goes on to its end.
+    pub shut: bool,
+}
+
+/// Controls a running pool; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Valve(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    flow: Arc<watch::Sender<Flow>>,
+    /// A width that does not change, whatever the flow says.
+    fixed: Option<usize>,
+    /// Sets taken and not ended: those that run and the one that waits.
+    taken: AtomicUsize,
+    /// Sets that run.
+    running: AtomicUsize,
+    ended: Arc<Notify>,
+}
+
+impl Valve {
+    /// Open, `width` sets wide.
+    #[must_use]
+    pub fn new(width: usize) -> Self {
+        let flow = Flow { width, shut: false };
+        Self(Arc::new(Inner {
+            flow: Arc::new(watch::Sender::new(flow)),
+            fixed: None,
+            taken: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            ended: Arc::default(),
+        }))
+    }
+
+    /// A valve of a pool beside this one, always `width` sets wide, that is shut with this one.
+    pub(super) fn beside(&self, width: usize) -> Self {
+        Self(Arc::new(Inner {
+            flow: Arc::clone(&self.0.flow),
+            fixed: Some(width),
+            taken: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            ended: Arc::clone(&self.0.ended),
+        }))
+    }
+
+    /// Changes what the pool may do, from the next set on.
+    pub fn set(&self, flow: Flow) {
+        self.0.flow.send_if_modified(|now| {
+            let changed = *now != flow;
+            *now = flow;
+            changed
+        });
+        self.0.ended.notify_waiters();
+    }
+
+    /// What the pool may do at present.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        let flow = *self.0.flow.borrow();
+        Flow {
+            width: self.0.fixed.unwrap_or(flow.width),
+            ..flow
+        }
+    }
+
+    /// Waits until a further set may be taken: one more than run, so that it is at hand when one ends.
+    pub(super) async fn may_take(&self) {
+        self.when(|inner, flow| !flow.shut && inner.taken.load(Ordering::SeqCst) <= flow.width)
+            .await;
+    }
+
+    /// Waits until the valve is shut.
+    pub(super) async fn shut(&self) {
+        self.when(|_, flow| flow.shut).await;
+    }
+
+    /// A set was taken.
+    pub(super) fn took(&self) {
+        self.0.taken.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The pool was built anew: what it had taken comes back by its leases.
+    pub(super) fn forget(&self) {
+        self.0.taken.store(0, Ordering::SeqCst);
+        self.0.ended.notify_waiters();
+    }
+
+    /// A set that was taken comes to work; it has ended when this is dropped.
+    pub(super) fn begin(&self) -> Taken {
+        Taken {
+            valve: self.clone(),
+            runs: false,
+        }
+    }
+
+    async fn when(&self, ready: impl Fn(&Inner, Flow) -> bool) {
+        loop {
+            let ended = self.0.ended.notified();
+            tokio::pin!(ended);
+            // Listening begins before looking, so that no change in between is missed.
+            ended.as_mut().enable();
+            if ready(&self.0, self.flow()) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// A set that was taken.
+pub(super) struct Taken {
+    valve: Valve,
+    runs: bool,
+}
+
+impl Taken {
+    /// Waits for a place among the running sets.
+    pub(super) async fn run(&mut self) {
+        loop {
+            let place = |inner: &Inner, flow: Flow| inner.running.load(Ordering::SeqCst) < flow.width.max(1);
+            self.valve.when(place).await;
+            let width = self.valve.flow().width.max(1);
+            let running = &self.valve.0.running;
+            let got = running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+                (count < width).then_some(count + 1)
+            });
+            if got.is_ok() {
+                self.runs = true;
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let inner = &self.valve.0;
+        let fewer = |count: usize| Some(count.saturating_sub(1));
+        // Neither update can fail: the closure never refuses.
+        if self.runs {
+            inner
+                .running
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+                .ok();
+        }
+        inner
+            .taken
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+            .ok();
+        inner.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn now(wait: impl Future<Output = ()>) -> bool {
+        wait.now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn the_width_bounds_what_is_taken_and_what_runs() {
+        let valve = Valve::new(1);
+        assert!(now(valve.may_take()));
+        valve.took();
+        assert!(now(valve.may_take()), "one more is kept at hand");
+        valve.took();
+        assert!(!now(valve.may_take()));
+        let (mut first, mut second) = (valve.begin(), valve.begin());
+        assert!(now(first.run()));
+        assert!(!now(second.run()), "the width is 1");
+        valve.set(Flow {
+            width: 2,
+            shut: false,
+        });
+        assert!(now(second.run()));
+        assert!(now(valve.may_take()));
+        valve.set(Flow {
+            width: 1,
+            shut: false,
+        });
+        assert!(!now(valve.may_take()));
+        drop((first, second));
+        assert!(now(valve.may_take()));
+        assert_eq!(valve.0.running.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_shut_valve_lets_nothing_in_and_opens_again() {
+        let valve = Valve::new(2);
+        valve.set(Flow { width: 2, shut: true });
+        assert!(!now(valve.may_take()));
+        assert!(now(valve.shut()));
+        let waits = tokio::spawn({
+            let valve = valve.clone();
+            async move { valve.may_take().await }
+        });
+        tokio::task::yield_now().await;
+        valve.set(Flow {
+            width: 2,
+            shut: false,
+        });
+        waits.await.unwrap();
+        assert!(!now(valve.shut()));
+        let beside = valve.beside(1);
+        valve.set(Flow { width: 9, shut: true });
+        assert_eq!(beside.flow(), Flow { width: 1, shut: true });
+    }
+}
