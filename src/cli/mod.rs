@@ -7,6 +7,7 @@ mod config;
 mod contract;
 mod demo;
 mod directory;
+mod dlq;
 mod doctor;
 mod enrolment;
 mod fail;
@@ -74,6 +75,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
+    #[command(subcommand)]
     Limits(limits::LimitsCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
@@ -116,6 +119,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Terminal(command) => directory::terminal(&setup, command).await,
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
+        Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,

@@ -4,6 +4,7 @@ pub mod ability;
 pub mod audit;
 pub mod checksum;
 pub mod checksum_report;
+pub mod dead_letter;
 mod decimal;
 pub mod directory;
 pub mod forward;

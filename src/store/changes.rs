@@ -41,6 +41,8 @@ pub enum Subject {
     Width(i64),
     /// An order about rate limits; never in the feed, ingresses read the orders themselves.
     Order(i64),
+    /// An order about dead letters; never in the feed either.
+    Redrive(i64),
 }
 
 /// Who did what and when.
@@ -114,6 +116,7 @@ impl Subject {
             Subject::Hold(_) => "hold",
             Subject::Width(_) => "width",
             Subject::Order(_) => "order",
+            Subject::Redrive(_) => "redrive",
         }
     }
 
@@ -126,7 +129,8 @@ impl Subject {
             | Subject::Enrolment(id)
             | Subject::Hold(id)
             | Subject::Width(id)
-            | Subject::Order(id) => id,
+            | Subject::Order(id)
+            | Subject::Redrive(id) => id,
         }
     }
 
@@ -140,6 +144,7 @@ impl Subject {
             "hold" => Ok(Subject::Hold(id)),
             "width" => Ok(Subject::Width(id)),
             "order" => Ok(Subject::Order(id)),
+            "redrive" => Ok(Subject::Redrive(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

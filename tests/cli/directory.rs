@@ -7,7 +7,7 @@ fn json(ended: &Ended) -> Value {
     serde_json::from_str(&ended.out).unwrap()
 }
 
-fn migrated() -> Shell {
+pub(crate) fn migrated() -> Shell {
     let shell = Shell::new();
     std::fs::create_dir(shell.folder.path().join("data")).unwrap();
     let ended = shell.tsms(&["migrate"]);

@@ -7,5 +7,6 @@ mod bench;
 mod checksum;
 mod config;
 mod directory;
+mod dlq;
 mod help;
 mod run;

@@ -18,6 +18,7 @@ mod fixtures;
 mod accepting;
 mod access;
 mod auditing;
+mod dead_letters;
 mod deciding;
 mod directory;
 mod faults;
@@ -92,6 +93,11 @@ on_both! {
         retries_come_back_and_count_when_they_should,
         a_dead_one_leaves_one_letter,
         a_sale_costs_ten_row_writes;
+    dead_letters:
+        what_was_given_up_is_due_again_once,
+        a_refused_sale_takes_its_refunds_along_and_a_void_one_stays,
+        a_discarded_letter_is_kept_with_its_order,
+        two_at_once_move_each_letter_once;
     notifying:
         a_notice_is_made_and_delivered_once,
         a_failed_notice_is_not_due_again;

@@ -1,0 +1,334 @@
+//! `tsms dlq`: look at dead letters by cause, bring them back at a set rate, or discard them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tokio::time::MissedTickBehavior;
+use tsms::{
+    domain::{
+        dead_letter::{Filter, Letter},
+        time::Timestamp,
+    },
+    store::{Redrive, RedriveKind, RedriveState, Store},
+};
+
+use super::{Failure, Setup, directory::Page, print};
+
+/// Letters read at a time.
+const PAGE: usize = 1000;
+/// Most letters moved in one transaction.
+const MOST_AT_ONCE: u32 = 256;
+/// A second's letters are spread over so many transactions, if they are not too many for one.
+const STEPS_A_SECOND: u32 = 10;
+/// Most causes told apart; letters of further ones are counted together.
+const MOST_CAUSES: usize = 1000;
+
+/// Look at what was given up, bring it back or discard it.
+#[derive(Subcommand)]
+pub(super) enum DlqCommand {
+    /// How many dead letters there are of each cause, most first, with one of them.
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The letters themselves.
+    Show {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Send again what was given up. Without --yes it only tells how many that would be.
+    #[command(
+        after_help = "Sales, voids and refunds that the web application did not take are due again at once, with the\n\
+        same ids and fresh attempts; the scheduler finds them. A sale that was voided meanwhile stays. A\n\
+        run that was killed or paused goes on with `tsms dlq resume`; nothing is brought back twice.\n\n\
+        Example:\n  tsms dlq retry --where code=webapp_refused,tenant=7 --rate 50 --reason 'VAT rule fixed' --yes"
+    )]
+    Retry {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        pace: Pace,
+        /// Why, for whoever looks at it later.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Put letters away for good; what they are about stays given up. Without --yes it only counts.
+    Discard {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        pace: Pace,
+        /// Why, for whoever looks for the sale later.
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        reason: String,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Runs of retry and discard, in order of id, and how far they have come.
+    Runs {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Stop a run after the letters it is at; it can be resumed.
+    Pause {
+        /// Its id.
+        run: i64,
+    },
+    /// Go on with a run that was paused or killed.
+    Resume {
+        /// Its id.
+        run: i64,
+        #[command(flatten)]
+        pace: Pace,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Which {
+    /// `all`, or terms that must all hold: id=, stage=, tenant= (id), code=, cause=, with commas between.
+    #[arg(long = "where", value_name = "TERMS", default_value = "all")]
+    filter: Filter,
+}
+
+#[derive(Args)]
+pub(super) struct Pace {
+    /// Most letters a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+}
+
+pub(super) async fn run(setup: &Setup, command: DlqCommand) -> Result<(), Failure> {
+    let store = setup.store().await?;
+    match command {
+        DlqCommand::List { which, json } => list(&store, &which.filter, json).await,
+        DlqCommand::Show { which, page } => show(&store, &which.filter, &page).await,
+        DlqCommand::Retry {
+            which,
+            pace,
+            reason,
+            yes,
+        } => order(&store, RedriveKind::Retry, &which.filter, &reason, pace, yes).await,
+        DlqCommand::Discard {
+            which,
+            pace,
+            reason,
+            yes,
+        } => order(&store, RedriveKind::Discard, &which.filter, &reason, pace, yes).await,
+        DlqCommand::Runs { page } => runs(&store, &page).await,
+        DlqCommand::Pause { run } => {
+            store.pause_redrive(run, true).await?;
+            Ok(print::line(format_args!("run {run} is paused"))?)
+        }
+        DlqCommand::Resume { run, pace } => {
+            store.pause_redrive(run, false).await?;
+            drive(&store, run, pace).await
+        }
+    }
+}
+
+/// Calls `visit` with every letter that is meant, in order of id, until it says that it has enough.
+async fn each(
+    store: &Store,
+    filter: &Filter,
+    mut after: i64,
+    mut visit: impl FnMut(Letter) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    loop {
+        let letters = store.dead_letters(after, PAGE).await?;
+        let Some(last) = letters.last().map(|letter| letter.id) else {
+            return Ok(());
+        };
+        for letter in letters.into_iter().filter(|letter| filter.matches(letter)) {
+            if !visit(letter)? {
+                return Ok(());
+            }
+        }
+        after = last;
+    }
+}
+
+/// Letters of one cause.
+#[derive(Serialize)]
+struct Cause {
+    cause: String,
+    stage: String,
+    code: String,
+    letters: u64,
+    oldest: Timestamp,
+    newest: Timestamp,
+    /// What one of them says.
+    example: String,
+}
+
+async fn list(store: &Store, filter: &Filter, json: bool) -> Result<(), Failure> {
+    let mut causes: BTreeMap<String, Cause> = BTreeMap::new();
+    each(store, filter, 0, |letter| {
+        let mut cause = letter.cause();
+        if causes.len() >= MOST_CAUSES && !causes.contains_key(&cause) {
+            "others".clone_into(&mut cause);
+        }
+        let entry = causes.entry(cause.clone()).or_insert_with(|| Cause {
+            cause,
+            stage: letter.stage,
+            code: letter.code,
+            letters: 0,
+            oldest: letter.created_at,
+            newest: letter.created_at,
+            example: letter.detail,
+        });
+        entry.letters += 1;
+        entry.oldest = entry.oldest.min(letter.created_at);
+        entry.newest = entry.newest.max(letter.created_at);
+        Ok(true)
+    })
+    .await?;
+    let mut causes: Vec<Cause> = causes.into_values().collect();
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.letters));
+    if json {
+        return causes.iter().try_for_each(print::json);
+    }
+    let rows: Vec<_> = causes
+        .into_iter()
+        .map(|one| {
+            [
+                one.cause,
+                one.stage,
+                one.code,
+                one.letters.to_string(),
+                one.oldest.to_rfc3339(0),
+                one.newest.to_rfc3339(0),
+                brief(&one.example),
+            ]
+        })
+        .collect();
+    let header = ["cause", "stage", "code", "letters", "oldest", "newest", "example"];
+    Ok(print::table(header, &rows)?)
+}
+
+async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure> {
+    let limit = usize::from(page.limit);
+    let mut letters = Vec::new();
+    each(store, filter, page.after, |letter| {
+        letters.push(letter);
+        Ok(letters.len() < limit)
+    })
+    .await?;
+    if page.json {
+        return letters.iter().try_for_each(print::json);
+    }
+    let rows: Vec<_> = letters
+        .into_iter()
+        .map(|letter| {
+            [
+                letter.id.to_string(),
+                letter.cause(),
+                letter.stage,
+                letter.subject_id.to_string(),
+                letter.tenant_id.to_string(),
+                letter.code,
+                letter.created_at.to_rfc3339(0),
+                brief(&letter.detail),
+            ]
+        })
+        .collect();
+    let header = ["id", "cause", "stage", "row", "tenant", "code", "since", "detail"];
+    Ok(print::table(header, &rows)?)
+}
+
+/// The beginning of a text, on one line.
+fn brief(text: &str) -> String {
+    text.chars()
+        .take(80)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect()
+}
+
+async fn order(
+    store: &Store,
+    kind: RedriveKind,
+    filter: &Filter,
+    reason: &str,
+    pace: Pace,
+    yes: bool,
+) -> Result<(), Failure> {
+    if yes {
+        let run = store.start_redrive(kind, filter, reason).await?;
+        print::line(format_args!("run {run}: {filter}"))?;
+        return drive(store, run, pace).await;
+    }
+    let mut letters = 0_u64;
+    each(store, filter, 0, |_| {
+        letters += 1;
+        Ok(true)
+    })
+    .await?;
+    Ok(print::line(format_args!(
+        "{letters} letters match {filter}; nothing is changed without --yes"
+    ))?)
+}
+
+/// Goes on with a run until it is done or paused.
+async fn drive(store: &Store, run: i64, pace: Pace) -> Result<(), Failure> {
+    let at_once = (pace.rate / STEPS_A_SECOND).clamp(1, MOST_AT_ONCE);
+    let mut turn = tokio::time::interval(Duration::from_secs(1).saturating_mul(at_once) / pace.rate);
+    // A slow database makes the rate lower, never a burst afterwards.
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turn.tick().await; // the first is at once
+    let most = usize::try_from(at_once).unwrap_or(1);
+    let mut moved = None;
+    loop {
+        let order = store.redrive_step(run, most, Timestamp::now()).await?;
+        match order.state {
+            RedriveState::Running => {}
+            RedriveState::Paused => return tell(&order, "paused"),
+            RedriveState::Done => return tell(&order, "done"),
+        }
+        // Letters that are only looked at cost the web application nothing.
+        if moved.replace(order.moved) != Some(order.moved) {
+            turn.tick().await;
+        }
+    }
+}
+
+fn tell(order: &Redrive, state: &str) -> Result<(), Failure> {
+    Ok(print::line(format_args!(
+        "run {} is {state}: {} letters moved, {} kept",
+        order.id, order.moved, order.kept
+    ))?)
+}
+
+async fn runs(store: &Store, page: &Page) -> Result<(), Failure> {
+    let orders = store.redrives(page.after, page.limit.into()).await?;
+    if page.json {
+        return orders.iter().try_for_each(print::json);
+    }
+    let rows: Vec<_> = orders
+        .into_iter()
+        .map(|order| {
+            [
+                order.id.to_string(),
+                format!("{:?}", order.kind).to_lowercase(),
+                format!("{:?}", order.state).to_lowercase(),
+                order.moved.to_string(),
+                order.kept.to_string(),
+                order.created_at.to_rfc3339(0),
+                order.filter,
+                order.reason,
+            ]
+        })
+        .collect();
+    let header = [
+        "run", "what", "state", "moved", "kept", "since", "where", "reason",
+    ];
+    Ok(print::table(header, &rows)?)
+}
