@@ -11,7 +11,7 @@ import os
 import urllib.error
 import urllib.request
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import schemathesis
 
@@ -75,6 +75,10 @@ def administer(name, body):
         body["tenant_id"] = TILL["tenant_id"]
     if body.get("expires_at") is not None:
         body["expires_at"] = "2099-12-31T00:00:00Z"
+    if "ends_at" in body:
+        # An order about somebody else than who asks, for a while.
+        body["subject"] = "address:192.0.2.7"
+        body["ends_at"] = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     if name == "issueToken":
         if body.get("terminal_id") is not None:
             body["terminal_id"] = TILL["terminal_id"]
