@@ -1,6 +1,9 @@
 //! The admin API: what it does, who may, and that every change names its token.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tsms::domain::time::Timestamp;
 
 use crate::{
     on_both_tiers,
@@ -12,11 +15,13 @@ on_both_tiers!(
     each_area_has_its_ability,
     nobody_gives_more_than_he_has,
     lists_come_in_pages,
+    a_till_is_kept_out_by_an_order_and_let_in_again,
 );
 
 const TENANTS: &str = "/api/v1/admin/tenants";
 const TERMINALS: &str = "/api/v1/admin/terminals";
 const TOKENS: &str = "/api/v1/admin/tokens";
+const ORDERS: &str = "/api/v1/admin/limits/orders";
 
 async fn admin(world: &World, abilities: &[&str]) -> (i64, String) {
     issue(&world.store, None, abilities).await
@@ -198,5 +203,48 @@ async fn lists_come_in_pages(world: World) {
     for path in ["/0", "/01", "/x", "/999999"] {
         refused(&get(&format!("{TENANTS}{path}")).await, 404, "not_found");
     }
+    world.stop().await;
+}
+
+async fn a_till_is_kept_out_by_an_order_and_let_in_again(world: World) {
+    let (_, admin) = admin(&world, &["admin:limits"]).await;
+    let post = async |path: &str, body: Value| world.call("POST", path, &admin, body).await;
+    let till = world.till();
+    let ends = |seconds: u64| Timestamp::now().plus(Duration::from_secs(seconds)).to_string();
+    let order = json!({
+        "order": "block",
+        "subject": format!("terminal:{}", till.terminal_id),
+        "owner": "Ana",
+        "reason": "it repeats itself",
+        "ends_at": ends(3600),
+    });
+    for (member, value) in [
+        ("order", json!("ban")),
+        ("subject", json!("till:7")),
+        ("subject", json!("terminal:999999")),
+        ("owner", json!("")),
+        ("reason", json!("two\nlines")),
+        ("ends_at", json!(Timestamp::from_micros(1).to_string())),
+        ("ends_at", json!(ends(31 * 86_400))),
+        ("ends_at", json!("tomorrow")),
+    ] {
+        let mut wrong = order.clone();
+        wrong[member] = value;
+        let answer = post(ORDERS, wrong).await;
+        refused(&answer, 422, "invalid_fields");
+        assert_eq!(answer.json()["errors"][0]["pointer"], format!("/{member}"));
+    }
+    let orders = world.call("GET", ORDERS, &admin, Value::Null).await.json();
+    assert_eq!(orders["items"], json!([]), "a refused order is none");
+
+    let given = made(&post(ORDERS, order).await);
+    let kept_out = world.until(&till.token, 429).await;
+    assert_eq!(kept_out.code(), "blocked");
+    let lift = format!("{ORDERS}/{}/lift", given["id"]);
+    let lifted = post(&lift, Value::Null).await.json();
+    assert_ne!(lifted["lifted_at"], Value::Null);
+    world.until(&till.token, 200).await;
+    let again = post(&lift, Value::Null).await.json();
+    assert_eq!(again, lifted, "the first time stands");
     world.stop().await;
 }
