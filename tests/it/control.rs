@@ -248,19 +248,22 @@ async fn one_process_speaks_for_the_fleet_and_another_takes_over() {
     fleet.stop();
 }
 
+/// The exit code of a command of an operator, and what it said.
+fn command_line(fleet: &Processes, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tsms"));
+    let ended = command
+        .args(args)
+        .env("TSMS_CONFIG", fleet.config())
+        .output()
+        .unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.code(), String::from_utf8(said).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn widths_change_live_in_every_process_within_the_budget() {
     let fleet = Processes::start(&[("processing", 2)]).await;
-    let tsms = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tsms"));
-        let ended = command
-            .args(args)
-            .env("TSMS_CONFIG", fleet.config())
-            .output()
-            .unwrap();
-        let said = [ended.stdout, ended.stderr].concat();
-        (ended.status.code(), String::from_utf8(said).unwrap())
-    };
+    let tsms = |args: &[&str]| command_line(&fleet, args);
     let sets = async || {
         let alive = Timestamp::now().minus(Duration::from_secs(5));
         let staff = fleet.store.staff(alive).await.unwrap();
@@ -310,16 +313,7 @@ async fn widths_change_live_in_every_process_within_the_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_pauses_every_process_of_a_queue() {
     let fleet = Processes::start(&[("forwarding", 2)]).await;
-    let tsms = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tsms"));
-        let ended = command
-            .args(args)
-            .env("TSMS_CONFIG", fleet.config())
-            .output()
-            .unwrap();
-        let said = [ended.stdout, ended.stderr].concat();
-        (ended.status.code(), String::from_utf8(said).unwrap())
-    };
+    let tsms = |args: &[&str]| command_line(&fleet, args);
     let order = ["--minutes", "5", "--owner", "J. Cruz", "--reason", "a test"];
     let pause = [&["queue", "pause", "forwarding"][..], &order].concat();
     let (code, said) = tsms(&pause);

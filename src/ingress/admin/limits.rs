@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, Limits, List, Page, RowId, refused, time, time_text};
+use super::{Admin, Limits, List, Page, RowId, page_rows, refused, time, time_text};
 use crate::{
     domain::{
         ability,
@@ -63,15 +63,13 @@ impl FromRequestParts<Arc<App>> for Back {
         let Query(back) = Query::<Self>::from_request_parts(parts, app)
             .await
             .map_err(|_| Error::InvalidQuery)?;
-        let most = app.config.admin.page_rows;
-        let limit = back.limit.unwrap_or(most);
         let hours = back.hours.unwrap_or(MOST_HOURS);
-        if limit == 0 || limit > most || !(1..=MOST_HOURS).contains(&hours) {
+        if !(1..=MOST_HOURS).contains(&hours) {
             return Err(Error::InvalidQuery);
         }
         Ok(Self {
             hours: Some(hours),
-            limit: Some(limit),
+            limit: Some(page_rows(app, back.limit)?),
         })
     }
 }

@@ -154,14 +154,23 @@ impl FromRequestParts<Arc<App>> for Page {
         let Query(mut page) = Query::<Self>::from_request_parts(parts, app)
             .await
             .map_err(|_| Error::InvalidQuery)?;
-        let most = app.config.admin.page_rows;
-        let limit = page.limit.unwrap_or(most);
         let ids = [page.tenant_id, page.terminal_id];
-        if limit == 0 || limit > most || page.after < 0 || ids.into_iter().flatten().any(|id| id < 1) {
+        if page.after < 0 || ids.into_iter().flatten().any(|id| id < 1) {
             return Err(Error::InvalidQuery);
         }
-        page.limit = Some(limit);
+        page.limit = Some(page_rows(app, page.limit)?);
         Ok(page)
+    }
+}
+
+/// How many rows a page has that was asked for with `limit`.
+fn page_rows(app: &App, limit: Option<usize>) -> Result<usize, Error> {
+    let most = app.config.admin.page_rows;
+    let rows = limit.unwrap_or(most);
+    if (1..=most).contains(&rows) {
+        Ok(rows)
+    } else {
+        Err(Error::InvalidQuery)
     }
 }
 
