@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod print;
 mod queue;
+mod reconcile;
 mod roles;
 mod scale;
 mod sim;
@@ -76,6 +77,7 @@ enum Command {
     Queue(queue::QueueCommand),
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    Reconcile(reconcile::ReconcileArgs),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     Scale(scale::ScaleArgs),
@@ -120,6 +122,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
+        Command::Reconcile(args) => reconcile::run(&setup, args).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,

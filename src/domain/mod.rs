@@ -4,6 +4,8 @@ pub mod ability;
 pub mod audit;
 pub mod checksum;
 pub mod checksum_report;
+pub mod control;
+pub mod day;
 pub mod dead_letter;
 mod decimal;
 pub mod directory;
