@@ -6,7 +6,7 @@ use tsms::{
     config::Config,
     domain::{control::LOST, day::Day, dead_letter::Filter, time::Timestamp},
     store::{LostItem, RedriveKind, Store},
-    workers::reconcile::{self, Compared, Problem, Report, Wanted},
+    workers::reconcile::{self, Compared, Difference, Kind, Problem, Report, Wanted},
 };
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) struct ReconcileArgs {
     #[arg(long, value_name = "ID")]
     tenant: Option<i64>,
     /// Send again what it took and does not hold.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     repair: bool,
     #[command(flatten)]
     pace: Pace,
@@ -179,6 +179,10 @@ async fn repair(store: &Store, report: &Report, args: &ReconcileArgs) -> Result<
         "reconciled with {} for {}: it took this and lost it",
         args.sink, args.day
     );
+    let given_up = |one: &Difference| one.kind == Kind::GivenUp;
+    if lost.is_empty() && !report.differences.iter().any(given_up) {
+        return Ok(print::line("nothing has to be sent again")?);
+    }
     let mut letters = 0;
     for lost in lost.chunks(LOST_AT_ONCE) {
         letters += store.give_up_lost(lost, &detail, Timestamp::now()).await?;
