@@ -2,6 +2,7 @@
 //! they print ([`print`]).
 
 mod bench;
+mod breaker;
 mod checksum;
 mod config;
 mod contract;
@@ -77,6 +78,8 @@ enum Command {
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
     #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
+    #[command(subcommand)]
     Limits(limits::LimitsCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
@@ -120,6 +123,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
+        Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
