@@ -189,7 +189,7 @@ impl Fleet {
         stages: &[Stage],
     ) -> Result<(), FleetError> {
         let ctx = workers::Ctx::new(store.clone(), config.clone())?;
-        let control = Control::new(store.clone(), config.clone(), stages);
+        let control = Control::new(store.clone(), config.clone(), stages, ctx.breakers.clone());
         control.look().await;
         for &stage in stages {
             let settings = config.pool(stage);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use directory::Directory;
-pub use forwarding::WebApp;
+pub use forwarding::{Breakers, WebApp};
 pub use notification::Callbacks;
 
 use crate::{
@@ -43,6 +43,8 @@ pub struct Ctx {
     pub directory: Directory,
     /// The way out to the web application.
     pub webapp: WebApp,
+    /// Whether it, or any other sink, may be called.
+    pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
     pub callbacks: Callbacks,
 }
@@ -61,6 +63,7 @@ impl Ctx {
         Ok(Self {
             directory: Directory::new(store.clone(), &config.fleet),
             webapp: WebApp::new(&config.forwarding)?,
+            breakers: Breakers::new(store.clone(), &config.forwarding),
             callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
             store,
             config,

@@ -2,6 +2,7 @@
 //! they print ([`print`]).
 
 mod bench;
+mod breaker;
 mod checksum;
 mod config;
 mod contract;
@@ -79,6 +80,8 @@ enum Command {
     Dlq(dlq::DlqCommand),
     Reconcile(reconcile::ReconcileArgs),
     #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
+    #[command(subcommand)]
     Limits(limits::LimitsCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
@@ -123,6 +126,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Reconcile(args) => reconcile::run(&setup, args).await,
+        Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,

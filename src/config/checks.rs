@@ -292,6 +292,15 @@ fn outside(config: &Config, found: &mut Found) {
             forwarding.batch_size
         )
     });
+    found.when(!(1..=100).contains(&forwarding.breaker_failure_percent), || {
+        "forwarding.breaker_failure_percent: must be 1 to 100".to_owned()
+    });
+    found.when(forwarding.breaker_window_ms.duration().as_secs() == 0, || {
+        "forwarding.breaker_window_ms: must be at least 1000".to_owned()
+    });
+    found.when(forwarding.breaker_failures == 0, || {
+        "forwarding.breaker_failures: must be at least 1".to_owned()
+    });
     found.when(forwarding.claim_ms < SHORTEST_CLAIM, || {
         "forwarding.claim_ms: must be at least 1000, or a slow database lets live claims run out".to_owned()
     });

@@ -2,6 +2,7 @@
 
 pub mod ability;
 pub mod audit;
+pub mod breaker;
 pub mod checksum;
 pub mod checksum_report;
 pub mod control;

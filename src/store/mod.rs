@@ -11,6 +11,7 @@ mod reversal_row;
 
 mod accept;
 mod audit;
+mod breakers;
 mod cells;
 mod chains;
 mod changes;
@@ -53,6 +54,7 @@ mod transactions;
 mod values;
 
 pub use audit::AuditRow;
+pub use breakers::Probed;
 pub use changes::{ActionRow, Actor, Subject};
 pub use checkup::Checkup;
 pub use dead_letters::{Redrive, RedriveKind, RedriveState};

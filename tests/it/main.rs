@@ -18,6 +18,7 @@ mod servers;
 mod access;
 mod administration;
 mod bodies;
+mod breakers;
 mod callbacks;
 mod contract;
 mod control;

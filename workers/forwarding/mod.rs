@@ -37,6 +37,7 @@ use ends::{End, Ended};
 use futures::{StreamExt, stream};
 use sender::Sender;
 
+pub use breaker::Breakers;
 pub use webapp::WebApp;
 
 use super::{

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        breaker::DEFAULT_SINK,
         forward::{Envelope, Item},
         time::Timestamp,
         trace::{self, TraceContext},
@@ -53,7 +54,7 @@ impl Sender<'_> {
         if !self.budget.left() {
             return Attempt::NotReached;
         }
-        let Some(permit) = self.ctx.webapp.breaker.permit() else {
+        let Some(permit) = self.ctx.breakers.permit(DEFAULT_SINK).await else {
             return Attempt::BreakerOpen {
                 open: self.ctx.config.forwarding.breaker_open_ms.duration(),
             };
@@ -66,7 +67,8 @@ impl Sender<'_> {
             request_id: requests.first().copied().unwrap_or_default(),
             trace: self.trace_of(&items),
         };
-        let ruling = self.ctx.webapp.post(permit, &envelope, origin).await;
+        let ruling = self.ctx.webapp.post(&envelope, origin).await;
+        permit.tell(ruling.health(), ruling.outcome()).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
         tracing::info!(
             batch_id = envelope.batch_id,

@@ -10,7 +10,6 @@ use reqwest::{
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
-    breaker::{Breaker, Permit},
 };
 use crate::{
     config::{self, Secret},
@@ -31,14 +30,13 @@ pub(super) struct Origin<'a> {
     pub(super) trace: Option<TraceContext>,
 }
 
-/// The client and the breaker towards the web application; cheap to clone.
+/// The client of the web application; cheap to clone.
 #[derive(Clone)]
 pub struct WebApp {
     client: Client,
     /// `None` where forwarding is off and no endpoint is set.
     endpoint: Option<Url>,
     token: Arc<Secret>,
-    pub(super) breaker: Breaker,
     retry_after_max: Duration,
     max_answer_bytes: usize,
 }
@@ -58,28 +56,21 @@ impl WebApp {
             )?,
             endpoint,
             token: Arc::new(settings.token.clone()),
-            breaker: Breaker::new(settings.breaker_failures, settings.breaker_open_ms.duration()),
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
         })
     }
 
     /// Posts a batch and judges the answer.
-    pub(super) async fn post(&self, permit: Permit<'_>, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
-        let ruling = match self.reply(envelope, origin).await {
+    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
+        match self.reply(envelope, origin).await {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
                 after: None,
                 health: Health::Ill,
             },
-        };
-        match ruling.health() {
-            Health::Well => permit.answered(),
-            Health::Busy => drop(permit),
-            Health::Ill => permit.failed(),
         }
-        ruling
     }
 
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {

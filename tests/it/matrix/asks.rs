@@ -152,6 +152,11 @@ impl Scene {
                 _ => self.to_revoke,
             }]),
             (false, "orders") => self.rows(vec![self.to_lift]),
+            (false, "breakers") => vec![
+                ("webapp".to_owned(), Owner::Everyone),
+                ("nobody".to_owned(), Owner::Nobody),
+                ("%ff".to_owned(), Owner::Nobody),
+            ],
             (false, "docs") => vec![
                 ("start.js".to_owned(), Owner::Everyone),
                 ("x".to_owned(), Owner::Nobody),
@@ -249,6 +254,15 @@ impl Scene {
                 json!({
                     "order": "allow",
                     "subject": format!("tenant:{}", self.tills[0].tenant_id),
+                    "owner": "the matrix",
+                    "reason": "of the matrix",
+                    "ends_at": Timestamp::now().plus(Duration::from_secs(3600)).to_string(),
+                })
+                .to_string(),
+            ),
+            "forceBreaker" => Some(
+                json!({
+                    "state": "closed",
                     "owner": "the matrix",
                     "reason": "of the matrix",
                     "ends_at": Timestamp::now().plus(Duration::from_secs(3600)).to_string(),
