@@ -111,7 +111,9 @@ async fn control(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
     if let Answer::Status(status) = app.sink.mode().answer {
         return told_to_fail(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     }
-    match control::answer(&locked(&shared.ledger), &asked) {
+    // The lock ends here: a refusal takes it again.
+    let told = control::answer(&locked(&shared.ledger), &asked);
+    match told {
         Ok(told) => Json(told).into_response(),
         Err(breach) => app.refuse("refused", StatusCode::UNPROCESSABLE_ENTITY, &[breach]),
     }
