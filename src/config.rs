@@ -3,8 +3,10 @@
 //! Every bound of every loop, queue, body, page, retry and wait has its name here. Unknown keys are
 //! refused, and so are pairs that contradict each other.
 
+mod alerts;
 mod auth;
 mod checks;
+mod database;
 mod layers;
 mod limits;
 mod outbound;
@@ -18,7 +20,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::Deserialize;
 
+pub use alerts::Alerts;
 pub use auth::{Admin, Auth};
+pub use database::Database;
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
@@ -103,6 +107,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// Callbacks to terminals.
     pub notification: Notification,
+    /// Alerts to people.
+    pub alerts: Alerts,
     /// Reconciliation with the web application.
     pub reconcile: Reconcile,
     /// Default business rules.
@@ -115,36 +121,6 @@ pub struct Config {
     pub log: Log,
     /// Start and stop.
     pub fleet: Fleet,
-}
-
-/// `[database]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Database {
-    /// `sqlite:PATH` or `mysql://user:password@host/name`.
-    pub url: Secret,
-    /// Most connections of one process (SQLite: readers; there is always one writer).
-    pub max_connections: u32,
-    /// How long to wait for a connection.
-    pub acquire_timeout_ms: Millis,
-    /// How long one statement may wait for a lock.
-    pub lock_timeout_ms: Millis,
-    /// Tries of a transaction that met a deadlock or lock wait, the first included.
-    pub transaction_tries: u32,
-    /// Most rows in one statement.
-    pub statement_rows: usize,
-    /// Audit chains whose end one process remembers.
-    pub chain_ends: usize,
-    /// SQLite: most transactions that share one commit.
-    pub commit_group: usize,
-    /// SQLite: memory of one connection for pages, in KiB.
-    pub cache_kib: u32,
-    /// SQLite: pages of 4 KiB in the write-ahead log before they are moved to the file.
-    pub checkpoint_pages: u32,
-    /// Most row ids reserved at a time.
-    pub id_block: i64,
-    /// How long a block of ids may be used.
-    pub id_block_ttl_ms: Millis,
 }
 
 /// `[queue]`

@@ -24,7 +24,7 @@ use crate::{
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::{duty::Duty, overview, retention, sweeper},
+    scheduler::{alerts, duty::Duty, overview, retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -124,7 +124,7 @@ impl Fleet {
                 .await?;
         }
         if roles.scheduler {
-            fleet.start_scheduler(&config, &store, &queue);
+            fleet.start_scheduler(&config, &store, &queue)?;
         }
         let gauges = Gauges::new(store, queue, &config).run(fleet.gone.clone());
         fleet.watchers.spawn(async move {
@@ -220,7 +220,13 @@ impl Fleet {
         Ok(())
     }
 
-    fn start_scheduler(&mut self, config: &Arc<Config>, store: &Store, queue: &Queue) {
+    fn start_scheduler(
+        &mut self,
+        config: &Arc<Config>,
+        store: &Store,
+        queue: &Queue,
+    ) -> Result<(), FleetError> {
+        let outlet = workers::Outlet::new(&config.alerts)?;
         let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), self.stop.clone());
         let retention = retention::run(store.clone(), config.retention, self.stop.clone());
         self.roles.spawn(async move {
@@ -239,11 +245,24 @@ impl Fleet {
             overview.await;
             ("overview".to_owned(), Ok(()))
         });
+        let alerts = alerts::run(
+            store.clone(),
+            queue.clone(),
+            config.clone(),
+            outlet,
+            duty.watch(),
+            self.gone.clone(),
+        );
+        self.watchers.spawn(async move {
+            alerts.await;
+            ("alerts".to_owned(), Ok(()))
+        });
         let duty = duty.run(self.gone.clone());
         self.watchers.spawn(async move {
             duty.await;
             ("the scheduler's duty".to_owned(), Ok(()))
         });
+        Ok(())
     }
 
     /// Cancel it to stop the roles.

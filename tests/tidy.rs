@@ -18,12 +18,13 @@ use tsms::stage::Stage;
 const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     (
         "axum",
         &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
     ),
     ("reqwest", &["workers/", "src/standin/"]),
+    ("lettre", &["workers/alerts/"]),
     ("sqlx", &["src/store/", "src/bench/database.rs"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),

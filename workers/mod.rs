@@ -5,6 +5,7 @@
 //! and only then names the jobs that follow. A set that comes twice changes nothing, and names the
 //! follow-up jobs again, for the first run may have died before they were enqueued.
 
+mod alerts;
 pub(crate) mod audit;
 mod directory;
 mod forwarding;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use alerts::Outlet;
 pub use directory::Directory;
 pub use forwarding::{Breakers, WebApp};
 pub use notification::Callbacks;

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, Url, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect::Policy};
 
 use super::SetupError;
+use crate::domain::webhook::Signature;
 
 /// How TSMS names itself.
 const USER_AGENT: &str = concat!("tsms/", env!("CARGO_PKG_VERSION"));
@@ -13,12 +14,7 @@ const USER_AGENT: &str = concat!("tsms/", env!("CARGO_PKG_VERSION"));
 /// A client that follows no redirect (a redirected POST would lose its body or its bearer token's
 /// meaning) and gives up after `timeout`, answer included.
 pub(super) fn client(timeout: Duration, connect_timeout: Duration) -> Result<Client, SetupError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let installed = rustls::crypto::ring::default_provider().install_default();
-        if installed.is_err() {
-            tracing::debug!("another part of the process chose the TLS provider meanwhile");
-        }
-    }
+    choose_tls();
     let settings = || {
         Client::builder()
             .user_agent(USER_AGENT)
@@ -34,6 +30,23 @@ pub(super) fn client(timeout: Duration, connect_timeout: Duration) -> Result<Cli
             .build()
             .map_err(|error| SetupError(format!("HTTP client: {error}")))
     })
+}
+
+/// Chooses who does the arithmetic of TLS, once a process.
+pub(super) fn choose_tls() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let installed = rustls::crypto::ring::default_provider().install_default();
+        if installed.is_err() {
+            tracing::debug!("another part of the process chose the TLS provider meanwhile");
+        }
+    }
+}
+
+/// A request with the three headers of a signed message.
+pub(super) fn signed(call: RequestBuilder, signature: Signature) -> RequestBuilder {
+    call.header("webhook-id", signature.id)
+        .header("webhook-timestamp", signature.timestamp)
+        .header("webhook-signature", signature.signature)
 }
 
 /// An `http` or `https` address.

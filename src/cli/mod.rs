@@ -14,6 +14,7 @@ mod enrolment;
 mod fail;
 mod limits;
 mod metrics;
+mod notify;
 mod print;
 mod queue;
 mod reconcile;
@@ -80,6 +81,8 @@ enum Command {
     Dlq(dlq::DlqCommand),
     Reconcile(reconcile::ReconcileArgs),
     #[command(subcommand)]
+    Notify(notify::NotifyCommand),
+    #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
@@ -126,6 +129,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Reconcile(args) => reconcile::run(&setup, args).await,
+        Command::Notify(command) => notify::run(&setup, command).await,
         Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,

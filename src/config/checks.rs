@@ -2,7 +2,7 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis, auth};
+use super::{Config, ConfigError, Millis, alerts, auth};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
 const MAY_BE_ZERO: [&str; 6] = [
@@ -69,6 +69,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     rules(config, &mut found);
     running(config, &mut found);
     found.0.extend(auth::problems(config));
+    found.0.extend(alerts::problems(config));
     found.0
 }
 

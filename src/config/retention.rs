@@ -26,4 +26,10 @@ pub struct Retention {
     pub enrolments_days: u32,
     /// Ingresses that went away without a word.
     pub ingress_beats_days: u32,
+    /// Alerts, after their end.
+    pub alerts_days: u32,
+    /// Messages about them.
+    pub alert_messages_days: u32,
+    /// Callbacks to terminals, after they ended.
+    pub callbacks_days: u32,
 }

@@ -1,6 +1,7 @@
 //! What a sale is, without any notion of where it is kept or how it travels.
 
 pub mod ability;
+pub mod alert;
 pub mod audit;
 pub mod breaker;
 pub mod checksum;
@@ -25,4 +26,5 @@ pub mod sale;
 pub mod time;
 pub mod token;
 pub mod trace;
+pub mod webhook;
 pub mod work;

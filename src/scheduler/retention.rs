@@ -76,5 +76,8 @@ fn kept(settings: &config::Retention, passing: Passing) -> Duration {
         Passing::LimitRefusals => settings.limit_refusals_days,
         Passing::Enrolments => settings.enrolments_days,
         Passing::IngressBeats => settings.ingress_beats_days,
+        Passing::Alerts => settings.alerts_days,
+        Passing::AlertMessages => settings.alert_messages_days,
+        Passing::Callbacks => settings.callbacks_days,
     })
 }

@@ -25,17 +25,26 @@ pub enum Passing {
     Enrolments,
     /// Ingresses that went away without a word.
     IngressBeats,
+    /// Alerts that are over; old by their end.
+    Alerts,
+    /// Messages to people.
+    AlertMessages,
+    /// Callbacks to terminals that have ended. What they told stands with the sale.
+    Callbacks,
 }
 
 impl Passing {
     /// Every kind.
-    pub const ALL: [Passing; 6] = [
+    pub const ALL: [Passing; 9] = [
         Passing::SecurityEvents,
         Passing::AdminActions,
         Passing::LimitOrders,
         Passing::LimitRefusals,
         Passing::Enrolments,
         Passing::IngressBeats,
+        Passing::Alerts,
+        Passing::AlertMessages,
+        Passing::Callbacks,
     ];
 
     /// Its table, also the label of what was forgotten.
@@ -48,6 +57,9 @@ impl Passing {
             Passing::LimitRefusals => "limit_refusals",
             Passing::Enrolments => "enrolments",
             Passing::IngressBeats => "ingress_beats",
+            Passing::Alerts => "alerts",
+            Passing::AlertMessages => "alert_messages",
+            Passing::Callbacks => "notifications",
         }
     }
 
@@ -57,6 +69,9 @@ impl Passing {
             Passing::LimitOrders => Way::ByTime(&LIMIT_ORDERS),
             Passing::LimitRefusals => Way::ByTime(&LIMIT_REFUSALS),
             Passing::IngressBeats => Way::ByTime(&INGRESS_BEATS),
+            Passing::Alerts => Way::ByTime(&ALERTS),
+            Passing::AlertMessages => Way::ById(&OLDEST_MESSAGES, &FORGET_MESSAGES),
+            Passing::Callbacks => Way::ById(&OLDEST_CALLBACKS, &FORGET_CALLBACKS),
             Passing::AdminActions => Way::ById(&OLDEST_ACTIONS, &FORGET_ACTIONS),
             Passing::Enrolments => Way::ById(&OLDEST_ENROLMENTS, &FORGET_ENROLMENTS),
         }
@@ -68,9 +83,13 @@ impl Passing {
             Passing::SecurityEvents | Passing::LimitRefusals => {
                 before.as_micros().div_euclid(MICROS_PER_HOUR)
             }
-            Passing::AdminActions | Passing::LimitOrders | Passing::Enrolments | Passing::IngressBeats => {
-                before.as_micros()
-            }
+            Passing::AdminActions
+            | Passing::LimitOrders
+            | Passing::Enrolments
+            | Passing::IngressBeats
+            | Passing::Alerts
+            | Passing::AlertMessages
+            | Passing::Callbacks => before.as_micros(),
         }
     }
 }
@@ -128,6 +147,27 @@ const LIMIT_REFUSALS: Both = bounded!("limit_refusals", "hour", "hour, class, te
 // As many rows as there are ingresses, and those that broke down lately.
 const INGRESS_BEATS: Both = bounded!("ingress_beats", "seen_at", "name");
 
+// One that goes on has not ended.
+const ALERTS: Both = bounded!("alerts", "closed_at > 0 AND closed_at", "closed_at");
+
+const OLDEST_MESSAGES: Sql = Sql {
+    name: "alert_messages.oldest",
+    text: "SELECT id, created_at FROM alert_messages ORDER BY id LIMIT ?",
+};
+const FORGET_MESSAGES: Sql = Sql {
+    name: "alert_messages.forget",
+    text: "DELETE FROM alert_messages WHERE id <= ?",
+};
+const OLDEST_CALLBACKS: Sql = Sql {
+    name: "notifications.oldest",
+    // One that is still to be delivered is young, whenever it was made.
+    text: "SELECT id, CASE WHEN due_at IS NULL THEN created_at ELSE 9223372036854775807 END \
+           FROM notifications ORDER BY id LIMIT ?",
+};
+const FORGET_CALLBACKS: Sql = Sql {
+    name: "notifications.forget",
+    text: "DELETE FROM notifications WHERE id <= ?",
+};
 const OLDEST_ACTIONS: Sql = Sql {
     name: "admin_actions.oldest",
     text: "SELECT id, at FROM admin_actions ORDER BY id LIMIT ?",

@@ -43,6 +43,18 @@ async fn fill(base: &Base, store: &Store, now: Timestamp) {
                 "INSERT INTO limit_refusals (hour, class, tenant_id, identifier, refused) \
                  VALUES ({hour}, 'terminal', 1, '{n}', 1)"
             ),
+            format!(
+                "INSERT INTO alerts (kind, subject, summary, opened_at, closed_at) \
+                 VALUES ('security', 'over {n}', '', {time}, {time}), ('security', 'goes on {n}', '', {time}, 0)"
+            ),
+            format!(
+                "INSERT INTO alert_messages (uid, channel, title, body, state, created_at) \
+                 VALUES ('{n}', 'email', '', '', 'SENT', {time})"
+            ),
+            format!(
+                "INSERT INTO notifications (tenant_id, terminal_id, transaction_id, kind, url, payload, state, \
+                 attempts, created_at) VALUES (1, 1, {n}, 'result', '', '', 'DELIVERED', 1, {time})"
+            ),
             format!("INSERT INTO ingress_beats (name, seen_at) VALUES ('ingress-{n}', {time})"),
         ] {
             base.run(&text).await;
@@ -63,7 +75,7 @@ async fn fill(base: &Base, store: &Store, now: Timestamp) {
     }
 }
 
-const KEPT: [&str; 17] = [
+const KEPT: [&str; 16] = [
     "companies",
     "tenants",
     "terminals",
@@ -74,7 +86,6 @@ const KEPT: [&str; 17] = [
     "forwards",
     "dead_letters",
     "audit_log",
-    "notifications",
     "id_blocks",
     "sweep_marks",
     "auth_epoch",

@@ -17,6 +17,7 @@ mod fixtures;
 
 mod accepting;
 mod access;
+mod alerting;
 mod auditing;
 mod breakers;
 mod dead_letters;
@@ -109,6 +110,11 @@ on_both! {
         a_chain_has_no_gap_and_every_link_holds,
         two_writers_never_fork_a_chain,
         an_event_is_recorded_once;
+    alerting:
+        schedulers_at_once_tell_it_once,
+        an_alert_has_a_beginning_reminders_and_an_end,
+        the_bound_of_an_hour_holds_and_loses_nothing,
+        a_message_is_delivered_by_one;
     reversing:
         one_of_many_voids_wins,
         a_sale_void_before_its_decision_is_never_sent,

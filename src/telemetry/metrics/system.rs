@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{
     count, counted, gauge, level, ratio, seconds,
     table::{
-        ADMIN_ACTIONS, CACHE_LOOKUPS, DATABASE_CONNECTIONS, DATABASE_MOST, DATABASE_TRIP, DATABASE_UP,
-        DATABASE_WAITING, DEAD_LETTERS, DISK_FREE, DISK_SIZE, GAUGE_ERRORS, HOST_CPU, HOST_MEMORY,
-        QUEUE_DRAIN, QUEUE_JOBS, QUEUE_OLDEST_AGE, QUEUE_PAUSED, QUEUE_TRIP, QUEUE_UP, QUEUE_WIDTH,
-        QUEUE_WORKERS, REDIS_MEMORY, RUNTIME_QUEUE, RUNTIME_TASKS, STORE_SECONDS, STORE_STATEMENTS,
+        ADMIN_ACTIONS, ALERT_MESSAGES, ALERTS_OPEN, CACHE_LOOKUPS, DATABASE_CONNECTIONS, DATABASE_MOST,
+        DATABASE_TRIP, DATABASE_UP, DATABASE_WAITING, DEAD_LETTERS, DISK_FREE, DISK_SIZE, GAUGE_ERRORS,
+        HOST_CPU, HOST_MEMORY, QUEUE_DRAIN, QUEUE_JOBS, QUEUE_OLDEST_AGE, QUEUE_PAUSED, QUEUE_TRIP, QUEUE_UP,
+        QUEUE_WIDTH, QUEUE_WORKERS, REDIS_MEMORY, RUNTIME_QUEUE, RUNTIME_TASKS, STORE_SECONDS,
+        STORE_STATEMENTS,
     },
 };
 use crate::{domain::time::Timestamp, queue::Depth, stage::Stage};
@@ -49,6 +50,16 @@ pub fn dead_letters(count: u64) {
 /// The queue or the record (`source`) could not be read for its gauges.
 pub fn gauge_error(source: &'static str) {
     count(&GAUGE_ERRORS, [source.into()], 1);
+}
+
+/// Alerts to people that go on.
+pub fn alerts_open(alerts: u64) {
+    gauge(&ALERTS_OPEN, [], alerts);
+}
+
+/// A delivery of a message to people by a way (`channel`); `outcome` is `sent`, `retried` or `failed`.
+pub fn alert_message(channel: &'static str, outcome: &'static str) {
+    count(&ALERT_MESSAGES, [channel.into(), outcome.into()], 1);
 }
 
 /// Changes made by people so far.

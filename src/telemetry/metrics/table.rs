@@ -102,6 +102,9 @@ const TABLES: &[&str] = &[
     "limit_refusals",
     "enrolments",
     "ingress_beats",
+    "alerts",
+    "alert_messages",
+    "notifications",
 ];
 const LIMITS: &[&str] = &[
     "terminal",
@@ -134,6 +137,7 @@ pub const LABELS: &[LabelBound] = &[
         &["identities", "audit_chains"],
         "the caches of the program",
     ),
+    known("channel", &["email", "webhook"], "the ways to reach people"),
     known("class", &["high", "standard", "low"], "the classes of the stages"),
     bound(
         "code",
@@ -316,6 +320,10 @@ table! {
         "Memory of Redis: used, limit (0: none). No Redis, no value.";
     FORGOTTEN = Kind::Counter, "tsms_forgotten_rows_total", "rows", ["table"],
         "Rows of bookkeeping deleted because they are older than [retention] keeps them.";
+    ALERTS_OPEN = Kind::Fleet, "tsms_alerts_open", "alerts", [],
+        "Alerts to people that go on, as the last round of the scheduler saw them.";
+    ALERT_MESSAGES = Kind::Counter, "tsms_alert_messages_total", "deliveries", ["channel", "outcome"],
+        "Deliveries of messages to people, by way (email, webhook): sent, retried, failed.";
     GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", "errors", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
 }
