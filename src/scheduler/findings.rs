@@ -139,13 +139,13 @@ impl Recent {
                 summary: format!("{invalid} of {sales} sales within {minutes} minutes are invalid"),
             })
         });
-        let of_batches = batches.into_iter().filter_map(|(id, (terminal, invalid))| {
-            (invalid >= settings.batch_failures).then(|| Finding {
+        let of_batches = (batches.into_iter())
+            .filter(|(_, (_, invalid))| *invalid >= settings.batch_failures)
+            .map(|(id, (terminal, invalid))| Finding {
                 kind: AlertKind::BatchFailure,
                 subject: format!("submission:{id}"),
                 summary: format!("{invalid} sales of one batch of terminal {terminal} are invalid"),
-            })
-        });
+            });
         of_terminals.chain(of_batches).collect()
     }
 }

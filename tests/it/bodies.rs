@@ -59,6 +59,15 @@ pub(crate) fn flawed(till: &SimTerminal, version: Version, seed: u64) -> SignedB
     .unwrap()
 }
 
+/// A batch of which no sale is valid: none adds up.
+pub(crate) fn flawed_batch(till: &SimTerminal, items: usize, seed: u64) -> String {
+    let mut body = value(&batch(till, Version::V21, items, seed));
+    for sale in body["transactions"].as_array_mut().unwrap() {
+        sale["gross_sales"] = "0.01".into();
+    }
+    sign(body, Version::V21)
+}
+
 pub(crate) fn value(body: &SignedBody) -> Value {
     serde_json::from_slice(&body.body).unwrap()
 }

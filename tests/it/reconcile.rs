@@ -84,7 +84,7 @@ impl World {
     }
 
     /// Runs the command line on this system; gives its exit code and what it said.
-    async fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn operator(&self, args: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tsms"));
         command
             .env_clear()
