@@ -297,6 +297,8 @@ pub struct StagePool {
     pub concurrency: usize,
     /// Further sets at the same time, only of tenants within their share; 0 for none.
     pub express: usize,
+    /// Whether a set is taken before there is a place for it; decision 0023.
+    pub ahead: bool,
     /// Most jobs in one set.
     pub batch: usize,
     /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
