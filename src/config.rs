@@ -8,6 +8,7 @@ mod checks;
 mod layers;
 mod limits;
 mod outbound;
+mod reconcile;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
+pub use reconcile::Reconcile;
 pub use retention::Retention;
 pub use transport::{ProxyHeader, TlsVersion};
 
@@ -101,6 +103,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// Callbacks to terminals.
     pub notification: Notification,
+    /// Reconciliation with the web application.
+    pub reconcile: Reconcile,
     /// Default business rules.
     pub rules: RuleSet,
     /// The sweeper.

@@ -11,6 +11,7 @@ mod forwarding;
 mod notification;
 mod outbound;
 mod processing;
+pub mod reconcile;
 mod schedule;
 mod validation;
 

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod breaker;
 pub mod checksum;
 pub mod checksum_report;
+pub mod control;
+pub mod day;
 pub mod dead_letter;
 mod decimal;
 pub mod directory;

@@ -34,6 +34,7 @@ mod pressure;
 mod processes;
 mod procfile;
 mod promises;
+mod reconcile;
 mod refusals;
 mod reversals;
 mod revocation;
