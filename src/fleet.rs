@@ -197,6 +197,7 @@ impl Fleet {
                 // The most there may ever be; the valve says how many there are.
                 concurrency: settings.concurrency.max(config.fleet.max_concurrency),
                 express: settings.express,
+                ahead: settings.ahead,
                 batch: settings.batch,
                 gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),
