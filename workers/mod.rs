@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub use alerts::Outlet;
 pub use directory::Directory;
 pub use forwarding::{Breakers, WebApp};
-pub use notification::Callbacks;
+pub use notification::{Callbacks, receiver as callback_receiver};
 
 use crate::{
     config::Config,

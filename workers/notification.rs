@@ -1,4 +1,4 @@
-//! Notification: posts results to the callback addresses of terminals.
+//! Notification: posts results to the callback addresses of terminals, signed with a secret of each terminal.
 //!
 //! A callback is claimed right before it is sent, a few at a time, so that a slow receiver never
 //! makes a claim run out. Whatever is not claimed was delivered, is not due, or is with another
@@ -17,8 +17,8 @@ use super::{
     schedule::{Budget, Schedule},
 };
 use crate::{
-    config,
-    domain::time::Timestamp,
+    config::{self, Secret},
+    domain::{time::Timestamp, webhook::Signer},
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
@@ -34,6 +34,8 @@ pub struct Callbacks {
     client: Client,
     schedule: Schedule,
     max_answer_bytes: usize,
+    /// Keys that the secrets of the terminals are made from; may be empty.
+    signing_keys: Secret,
 }
 
 impl Callbacks {
@@ -47,6 +49,7 @@ impl Callbacks {
                 max_attempts: settings.max_attempts,
             },
             max_answer_bytes,
+            signing_keys: settings.signing_keys.clone(),
         })
     }
 
@@ -54,11 +57,15 @@ impl Callbacks {
         let Some(url) = outbound::web_address(&notice.url) else {
             return Answer::NoAddress;
         };
-        let call = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(notice.payload.clone());
+        let mut call = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        // Loading refused keys that cannot be used.
+        let receiver = receiver(notice.terminal_id);
+        if let Ok(Some(signer)) = Signer::derived(self.signing_keys.reveal(), &receiver) {
+            let id = format!("callback_{}", notice.id);
+            let signed = signer.sign(&id, Timestamp::now(), notice.payload.as_bytes());
+            call = outbound::signed(call, signed);
+        }
+        let call = call.body(notice.payload.clone());
         match call.send().await {
             Ok(mut answer) => {
                 let status = answer.status().as_u16();
@@ -71,6 +78,12 @@ impl Callbacks {
             Err(error) => Answer::Failure(outbound::failure(&error)),
         }
     }
+}
+
+/// Whom the secret of a terminal's callbacks is made for.
+#[must_use]
+pub fn receiver(terminal_id: i64) -> String {
+    format!("terminal:{terminal_id}")
 }
 
 /// How a receiver answered.
@@ -153,7 +166,12 @@ fn end(notice: &Notice, answer: Answer, schedule: &Schedule, now: Timestamp) -> 
         Answer::NoAddress => {
             let code = "bad_address";
             return (
-                NoticeOutcome::Failed { id, at: now, code },
+                NoticeOutcome::Failed {
+                    id,
+                    at: now,
+                    code,
+                    status: None,
+                },
                 Verdict::Dead { code },
             );
         }
@@ -162,17 +180,27 @@ fn end(notice: &Notice, answer: Answer, schedule: &Schedule, now: Timestamp) -> 
         Answer::Status(_) => "http_other",
         Answer::Failure(code) => code,
     };
+    let status = match answer {
+        Answer::Status(status) => Some(status),
+        Answer::Failure(_) | Answer::NoAddress => None,
+    };
     match schedule.pause(notice.attempt) {
         Some(after) => (
             NoticeOutcome::Retry {
                 id,
                 due_at: now.plus(after),
                 code,
+                status,
             },
             Verdict::Retry { after, code },
         ),
         None => (
-            NoticeOutcome::Failed { id, at: now, code },
+            NoticeOutcome::Failed {
+                id,
+                at: now,
+                code,
+                status,
+            },
             Verdict::Dead {
                 code: "attempts_exhausted",
             },
@@ -203,6 +231,7 @@ mod tests {
     fn notice(attempt: u32) -> Notice {
         Notice {
             id: 7,
+            terminal_id: 3,
             transaction_id: 1,
             url: "http://127.0.0.1/".to_owned(),
             payload: "{}".to_owned(),

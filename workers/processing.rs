@@ -25,12 +25,14 @@ use crate::{
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
-    store::{Decision, NewNotice, StoreError},
+    store::{DecidedBatch, Decision, NewNotice, StoreError},
     telemetry::metrics,
 };
 
 /// The kind of notice that tells a terminal the result of its sale.
 const RESULT: &str = "result";
+/// The kind of notice that sums up a batch; about its first sale.
+const BATCH: &str = "batch";
 
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
     let rows = read(ctx, jobs).await?;
@@ -66,7 +68,80 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
             decided.extend(ctx.store.transactions(&left_alone).await?);
         }
     }
-    Ok(pass_on(jobs, &decided, &terminals, now))
+    let batches = sum_up(ctx, &decided, &terminals, now).await?;
+    let mut outcome = pass_on(jobs, &decided, &terminals, now);
+    outcome.next.extend(batches);
+    Ok(outcome)
+}
+
+/// Makes the callback that sums up a batch when the last of its sales is decided. Each set looks after its
+/// own commit, so that of two that decide the last sales at once one sees them all.
+async fn sum_up(
+    ctx: &Ctx,
+    decided: &[Transaction],
+    terminals: &HashMap<i64, Arc<(Terminal, Tenant)>>,
+    now: Timestamp,
+) -> Result<Vec<(Stage, Job)>, StoreError> {
+    let mut told: HashMap<i64, &Transaction> = HashMap::new();
+    for row in decided {
+        let from = terminals.get(&row.terminal_id);
+        if from.is_some_and(|from| from.0.callback_url.is_some()) {
+            told.insert(row.submission_id, row);
+        }
+    }
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    let submissions: Vec<i64> = told.keys().copied().collect();
+    let (mut notices, mut jobs) = (Vec::new(), Vec::new());
+    for batch in ctx.store.decided_batches(&submissions).await? {
+        let row = told.get(&batch.submission_id);
+        let from = row.and_then(|row| terminals.get(&row.terminal_id));
+        let (Some(row), Some(from)) = (row, from) else {
+            continue;
+        };
+        let Some(url) = from.0.callback_url.clone() else {
+            continue;
+        };
+        notices.push(NewNotice {
+            tenant_id: row.tenant_id,
+            terminal_id: row.terminal_id,
+            transaction_id: batch.first_sale,
+            kind: BATCH,
+            url,
+            payload: summary(&batch, row, &from.1, now),
+        });
+        let job = Job {
+            key: batch.first_sale,
+            ..super::follow_up(row, "", now, Bytes::new())
+        };
+        jobs.push((Stage::Notification, job));
+    }
+    ctx.store.make_notices(&notices, now).await?;
+    Ok(jobs)
+}
+
+/// What a terminal is told of a batch, in the form of the system in the field.
+fn summary(batch: &DecidedBatch, row: &Transaction, tenant: &Tenant, now: Timestamp) -> String {
+    let failed = batch.total.saturating_sub(batch.valid);
+    let overall = match (batch.valid, failed) {
+        (_, 0) => "SUCCESS",
+        (0, _) => "FAILED",
+        _ => "PARTIAL",
+    };
+    let customer_code = row.sale.customer_code.as_deref().unwrap_or(&tenant.code);
+    serde_json::json!({
+        "batch_id": batch.submission_uuid,
+        "submission_uuid": batch.submission_uuid,
+        "total_count": batch.total,
+        "success_count": batch.valid,
+        "failed_count": failed,
+        "overall_status": overall,
+        "processing_timestamp": now.to_rfc3339(3),
+        "terminal_id": row.terminal_id,
+        "customer_code": customer_code,
+    })
+    .to_string()
 }
 
 /// The rows of the jobs: the copies they carry, or the stored ones.

@@ -2,12 +2,16 @@
 
 use clap::Subcommand;
 use tsms::{
-    domain::time::Timestamp,
+    domain::{time::Timestamp, webhook::secret_of},
     store::{NewMessage, Sent, Store},
-    workers::Outlet,
+    workers::{Outlet, callback_receiver},
 };
 
-use super::{Exit, Failure, Setup, directory::Page, print};
+use super::{
+    Exit, Failure, Setup,
+    directory::{Page, find_terminal},
+    print,
+};
 
 /// See what people are told when something is wrong, and try whether it arrives.
 #[derive(Subcommand)]
@@ -23,6 +27,19 @@ pub(super) enum NotifyCommand {
         #[command(flatten)]
         page: Page,
     },
+    /// Callbacks to terminals in order of id: attempts, last answer, next attempt.
+    Callbacks {
+        /// Id or serial number of one terminal.
+        #[arg(long)]
+        terminal: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// The secret with which the callbacks of a terminal are signed, to be given to its vendor.
+    Secret {
+        /// Id or serial number of the terminal.
+        terminal: String,
+    },
     /// Alerts that go on; --all also those that are over, in order of id.
     Alerts {
         /// Those that are over too.
@@ -37,6 +54,10 @@ pub(super) async fn run(setup: &Setup, command: NotifyCommand) -> Result<(), Fai
     match command {
         NotifyCommand::Test => test(setup).await,
         NotifyCommand::List { page } => list(&setup.store().await?, &page).await,
+        NotifyCommand::Callbacks { terminal, page } => {
+            callbacks(&setup.store().await?, terminal.as_deref(), &page).await
+        }
+        NotifyCommand::Secret { terminal } => secret(setup, &terminal).await,
         NotifyCommand::Alerts { all, page } => alerts(&setup.store().await?, all, &page).await,
     }
 }
@@ -96,6 +117,53 @@ async fn list(store: &Store, page: &Page) -> Result<(), Failure> {
         .collect();
     let header = ["id", "made", "way", "state", "attempts", "why", "title"];
     Ok(print::table(header, &rows)?)
+}
+
+async fn callbacks(store: &Store, terminal: Option<&str>, page: &Page) -> Result<(), Failure> {
+    let terminal_id = match terminal {
+        Some(name) => Some(find_terminal(store, name).await?.id),
+        None => None,
+    };
+    let limit = page.limit.into();
+    let callbacks = store.callbacks(terminal_id, page.after, limit).await?;
+    if page.json {
+        return callbacks.iter().try_for_each(print::json);
+    }
+    let rows: Vec<_> = callbacks
+        .into_iter()
+        .map(|one| {
+            [
+                one.id.to_string(),
+                one.created_at.to_rfc3339(0),
+                one.terminal_id.to_string(),
+                one.kind,
+                one.transaction_id.to_string(),
+                one.state.to_lowercase(),
+                one.attempts.to_string(),
+                one.last_status
+                    .map(|status| status.to_string())
+                    .unwrap_or_default(),
+                one.last_code.unwrap_or_default(),
+                one.due_at.map(|at| at.to_rfc3339(0)).unwrap_or_default(),
+                one.url,
+            ]
+        })
+        .collect();
+    let header = [
+        "id", "made", "terminal", "kind", "sale", "state", "attempts", "answer", "why", "next", "url",
+    ];
+    Ok(print::table(header, &rows)?)
+}
+
+async fn secret(setup: &Setup, terminal: &str) -> Result<(), Failure> {
+    let config = setup.config()?;
+    let store = setup.store().await?;
+    let terminal = find_terminal(&store, terminal).await?;
+    let keys = config.notification.signing_keys.reveal();
+    let secret = secret_of(keys, &callback_receiver(terminal.id))
+        .map_err(|error| Failure::usage(error.to_string()))?
+        .ok_or_else(|| Failure::usage("callbacks are not signed: notification.signing_keys is not set"))?;
+    Ok(print::line(secret)?)
 }
 
 async fn alerts(store: &Store, all: bool, page: &Page) -> Result<(), Failure> {

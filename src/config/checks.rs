@@ -3,6 +3,7 @@
 use config::ValueKind;
 
 use super::{Config, ConfigError, Millis, alerts, auth};
+use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
 const MAY_BE_ZERO: [&str; 6] = [
@@ -316,6 +317,9 @@ fn outside(config: &Config, found: &mut Found) {
         ("notification.timeout_ms", notification.timeout_ms),
         "a second worker would send what the first is sending",
     );
+    if let Err(error) = Signer::derived(notification.signing_keys.reveal(), "") {
+        found.0.push(format!("notification.signing_keys: {error}"));
+    }
     found.ordered(
         "notification.retry",
         notification.retry_min_ms,

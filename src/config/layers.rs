@@ -13,7 +13,15 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "TSMS__";
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 2] = ["forwarding.token", "auth.pepper"];
+const SECRETS: [&str; 6] = [
+    "forwarding.token",
+    "auth.pepper",
+    "alerts.smtp_password",
+    "alerts.webhook_secret",
+    // The address of a hook is often the secret itself.
+    "alerts.webhook_url",
+    "notification.signing_keys",
+];
 /// Keys whose values are URLs; their passwords are never shown.
 const URLS: [&str; 3] = ["database.url", "queue.url", "forwarding.endpoint"];
 

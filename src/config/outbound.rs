@@ -63,4 +63,6 @@ pub struct Notification {
     pub max_attempts: u32,
     /// How long a claim holds a callback; longer than `timeout_ms`.
     pub claim_ms: Millis,
+    /// Keys from which each terminal's secret is made, newest first; empty: callbacks are not signed.
+    pub signing_keys: Secret,
 }

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     Store, StoreError,
     dialect::Sql,
     driver::Tx,
     pieces::{fits, fits_word},
-    values::Binds,
+    values::{Binds, page},
 };
 use crate::domain::time::Timestamp;
 
@@ -33,6 +35,8 @@ pub struct NewNotice {
 pub struct Notice {
     /// Row id.
     pub id: i64,
+    /// Receiver.
+    pub terminal_id: i64,
     /// The transaction it is about.
     pub transaction_id: i64,
     /// Where it goes.
@@ -41,6 +45,35 @@ pub struct Notice {
     pub payload: String,
     /// Attempts, this one included.
     pub attempt: u32,
+}
+
+/// A callback as the log of its delivery has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Callback {
+    /// Row id.
+    pub id: i64,
+    /// Receiver.
+    pub terminal_id: i64,
+    /// The sale it is about; of a batch its first one.
+    pub transaction_id: i64,
+    /// `result` or `batch`.
+    pub kind: String,
+    /// Where it goes.
+    pub url: String,
+    /// `PENDING`, `SENDING`, `DELIVERED`, `FAILED`.
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The status of the last answer.
+    pub last_status: Option<i64>,
+    /// Why the last attempt failed.
+    pub last_code: Option<String>,
+    /// When the next attempt is due.
+    pub due_at: Option<Timestamp>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub settled_at: Option<Timestamp>,
 }
 
 /// How a callback attempt ended.
@@ -63,6 +96,8 @@ pub enum NoticeOutcome {
         due_at: Timestamp,
         /// Why.
         code: &'static str,
+        /// The status the receiver answered, if it did.
+        status: Option<u16>,
     },
     /// Given up.
     Failed {
@@ -72,6 +107,8 @@ pub enum NoticeOutcome {
         at: Timestamp,
         /// Why.
         code: &'static str,
+        /// The status the receiver answered, if it did.
+        status: Option<u16>,
     },
 }
 
@@ -91,7 +128,7 @@ const CLAIM: Sql = Sql {
 
 const CLAIMED: Sql = Sql {
     name: "notifications.claimed",
-    text: "SELECT id, transaction_id, url, payload, attempts FROM notifications \
+    text: "SELECT id, terminal_id, transaction_id, url, payload, attempts FROM notifications \
            WHERE transaction_id IN ({?}) AND claim = ? ORDER BY id",
 };
 
@@ -103,15 +140,25 @@ const DELIVERED: Sql = Sql {
 
 const RETRY: Sql = Sql {
     name: "notifications.retry",
-    text: "UPDATE notifications SET state = 'PENDING', claim = NULL, last_code = ?, \
+    text: "UPDATE notifications SET state = 'PENDING', claim = NULL, last_code = ?, last_status = ?, \
            due_at = CASE id {WHEN ? THEN ?| } END WHERE id IN ({?}) AND state = 'SENDING'",
 };
 
 const FAILED: Sql = Sql {
     name: "notifications.failed",
-    text: "UPDATE notifications SET state = 'FAILED', due_at = NULL, claim = NULL, last_code = ?, \
+    text: "UPDATE notifications SET state = 'FAILED', due_at = NULL, claim = NULL, last_code = ?, last_status = ?, \
            settled_at = ? WHERE id IN ({?}) AND state = 'SENDING'",
 };
+
+const PAGE: Sql = Sql {
+    name: "notifications.page",
+    text: "SELECT id, terminal_id, transaction_id, kind, url, state, attempts, last_status, last_code, due_at, \
+           created_at, settled_at FROM notifications WHERE id > ? AND (? IS NULL OR terminal_id = ?) \
+           ORDER BY id LIMIT ?",
+};
+
+/// Why an attempt failed, and the status of the answer.
+type Failure<'a> = (&'a str, Option<u16>);
 
 /// Refuses what the columns would not hold.
 pub(super) fn check(notice: &NewNotice) -> Result<(), StoreError> {
@@ -177,6 +224,7 @@ impl Store {
                 let mut cells = row.cells();
                 notices.push(Notice {
                     id: cells.int()?,
+                    terminal_id: cells.int()?,
                     transaction_id: cells.int()?,
                     url: cells.text()?,
                     payload: cells.text()?,
@@ -185,6 +233,39 @@ impl Store {
             }
         }
         Ok(notices)
+    }
+
+    /// One page of callbacks with an id above `after`, of one terminal or of all: the log of their delivery.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn callbacks(
+        &self,
+        terminal_id: Option<i64>,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Callback>, StoreError> {
+        let values = [after.into(), terminal_id.into(), terminal_id.into(), page(limit)];
+        let rows = self.inner.db.fetch(&PAGE, 1, &values).await?;
+        rows.iter()
+            .map(|row| {
+                let mut cells = row.cells();
+                Ok(Callback {
+                    id: cells.int()?,
+                    terminal_id: cells.int()?,
+                    transaction_id: cells.int()?,
+                    kind: cells.text()?,
+                    url: cells.text()?,
+                    state: cells.text()?,
+                    attempts: cells.count()?,
+                    last_status: cells.int_or_null()?,
+                    last_code: cells.text_or_null()?,
+                    due_at: cells.time_or_null()?,
+                    created_at: cells.time()?,
+                    settled_at: cells.time_or_null()?,
+                })
+            })
+            .collect()
     }
 
     /// Writes the ends of callback attempts, in one transaction. A callback that has ended before
@@ -201,18 +282,23 @@ impl Store {
 
     async fn settle_notices_once(&self, ends: &[NoticeOutcome]) -> Result<(), StoreError> {
         let mut delivered: BTreeMap<(u16, Timestamp), Vec<i64>> = BTreeMap::new();
-        let mut retried: BTreeMap<&str, Vec<(i64, Timestamp)>> = BTreeMap::new();
-        let mut failed: BTreeMap<(&str, Timestamp), Vec<i64>> = BTreeMap::new();
+        let mut retried: BTreeMap<Failure<'_>, Vec<(i64, Timestamp)>> = BTreeMap::new();
+        let mut failed: BTreeMap<(&str, Option<u16>, Timestamp), Vec<i64>> = BTreeMap::new();
         for end in ends {
             match *end {
                 NoticeOutcome::Delivered { id, at, status } => {
                     delivered.entry((status, at)).or_default().push(id);
                 }
-                NoticeOutcome::Retry { id, due_at, code } => {
-                    retried.entry(code).or_default().push((id, due_at));
+                NoticeOutcome::Retry {
+                    id,
+                    due_at,
+                    code,
+                    status,
+                } => {
+                    retried.entry((code, status)).or_default().push((id, due_at));
                 }
-                NoticeOutcome::Failed { id, at, code } => {
-                    failed.entry((code, at)).or_default().push(id);
+                NoticeOutcome::Failed { id, at, code, status } => {
+                    failed.entry((code, status, at)).or_default().push(id);
                 }
             }
         }
@@ -227,10 +313,10 @@ impl Store {
                 tx.execute(&DELIVERED, ids.len(), &values).await?;
             }
         }
-        for (code, due) in &retried {
+        for ((code, status), due) in &retried {
             for due in self.pieces(due) {
-                let mut values = Binds::of(due.len() * 3 + 1);
-                values.put(*code);
+                let mut values = Binds::of(due.len() * 3 + 2);
+                values.put(*code).put(status.map(i64::from));
                 for (id, due_at) in due {
                     values.put(*id).put(*due_at);
                 }
@@ -238,10 +324,14 @@ impl Store {
                 tx.execute(&RETRY, due.len(), &values).await?;
             }
         }
-        for ((code, at), ids) in &failed {
+        for ((code, status, at), ids) in &failed {
             for ids in self.pieces(ids) {
-                let mut values = Binds::of(ids.len() + 2);
-                values.put(*code).put(*at).put_all(ids.iter().copied());
+                let mut values = Binds::of(ids.len() + 3);
+                values
+                    .put(*code)
+                    .put(status.map(i64::from))
+                    .put(*at)
+                    .put_all(ids.iter().copied());
                 tx.execute(&FAILED, ids.len(), &values).await?;
             }
         }

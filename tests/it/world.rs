@@ -290,6 +290,10 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
     for (section, always) in [
         ("[auth]", format!("[auth]\npepper = \"{PEPPER}\"")),
         ("[queue]", format!("[queue]\nurl = \"{queue}\"")),
+        (
+            "[notification]",
+            "[notification]\nretry_min_ms = 50\nretry_max_ms = 1000".to_owned(),
+        ),
         ("[ingress]", "[ingress]\nlisten = \"127.0.0.1:0\"".to_owned()),
     ] {
         if settings.contains(section) {
@@ -318,9 +322,6 @@ connect_timeout_ms = 1000
 retry_min_ms = 50
 retry_max_ms = 1000
 breaker_open_ms = 200
-[notification]
-retry_min_ms = 50
-retry_max_ms = 1000
 [sweeper]
 interval_ms = 200
 grace_ms = 1000

@@ -60,6 +60,7 @@ pub(crate) async fn a_notice_is_made_and_delivered_once(base: &Base) {
             id: notice.id,
             due_at: after(due),
             code: "timeout",
+            status: None,
         });
     let ends: Vec<NoticeOutcome> = std::iter::once(delivered).chain(retries).collect();
     store.settle_notices(&ends).await.unwrap();
@@ -86,11 +87,13 @@ pub(crate) async fn a_failed_notice_is_not_due_again(base: &Base) {
         id: claimed[0].id,
         at: after(11),
         code: "exhausted",
+        status: Some(503),
     };
     let late = NoticeOutcome::Retry {
         id: claimed[0].id,
         due_at: after(12),
         code: "timeout",
+        status: None,
     };
     store.settle_notices(&[failed]).await.unwrap();
     store.settle_notices(&[late]).await.unwrap();
