@@ -101,6 +101,25 @@ mod tests {
     }
 
     #[test]
+    fn a_day_without_the_web_application_is_outlived() {
+        let settings = crate::config::Config::load(None).unwrap().forwarding;
+        let schedule = Schedule {
+            min: settings.retry_min_ms.duration(),
+            max: settings.retry_max_ms.duration(),
+            max_attempts: settings.max_attempts,
+        };
+        // What the pauses of a sale add up to on average.
+        let mut lasts = Duration::ZERO;
+        let mut attempt = 1;
+        while schedule.pause(attempt).is_some() {
+            lasts += (schedule.min + schedule.ceiling(attempt)) / 2;
+            attempt += 1;
+        }
+        assert_eq!(attempt, schedule.max_attempts);
+        assert!(lasts > Duration::from_secs(86_400), "{lasts:?}");
+    }
+
+    #[test]
     fn a_budget_shorter_than_a_call_ends_at_once() {
         assert!(Budget::new(Duration::from_secs(3600), Duration::from_secs(1)).left());
         let spent = Budget {

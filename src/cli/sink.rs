@@ -15,7 +15,8 @@ use super::{Exit, Failure, Setup, print};
 #[derive(clap::Args)]
 #[command(
     after_help = "Modes: ok, status:503, busy:5 (429 with Retry-After), slow:2000 (milliseconds), hang, reset,\n\
-    partial:3:retry, empty, html, redirect, scramble; +apply keeps the sales all the same, *N ends after N requests.\n\n\
+    partial:3:retry, empty, html, redirect, drip:1000 (a byte at a time), huge:2000000 (bytes), garbled,\n\
+    flap:2000 (well and 503 in turns), scramble; +apply keeps the sales all the same, *N ends after N requests.\n\n\
     While it runs: GET /_control/ledger, /_control/entries/AFTER_ID, /_control/clashes; GET or PUT /_control/mode;\n\
     POST /_control/reset.\n\n\
     Examples:\n  tsms sink\n  tsms sink --listen 127.0.0.1:8090 --mode 'status:503*10'\n  \

@@ -137,7 +137,7 @@ async fn everything_is_told(tier: Tier) {
     let world = World::start_with(tier, &settings(mail.port, &url, "")).await;
     trouble(&world).await;
     let mut waiting = vec![
-        format!("raised failure_rate terminal:{}: 6 of", world.till().terminal_id),
+        format!("raised failure_rate terminal:{}: ", world.till().terminal_id),
         "raised batch_failure submission:".to_owned(),
         "raised security token_reuse token:7".to_owned(),
         format!(

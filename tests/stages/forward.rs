@@ -15,8 +15,14 @@ use tsms::{
 use crate::world::{World, followers, stripped};
 
 impl World {
+    /// Attempts of the sale that was tried least.
+    pub(crate) async fn attempts(&self, jobs: &[Job]) -> u32 {
+        let states = self.states(jobs).await;
+        states.iter().map(|(_, attempts)| *attempts).min().unwrap_or(0)
+    }
+
     /// The states of the sales of `jobs`, with their attempts.
-    async fn states(&self, jobs: &[Job]) -> Vec<(ForwardState, u32)> {
+    pub(crate) async fn states(&self, jobs: &[Job]) -> Vec<(ForwardState, u32)> {
         let ids: Vec<i64> = jobs.iter().map(|job| job.key).collect();
         let mut states = Vec::new();
         for row in self.store.transactions(&ids).await.unwrap() {
@@ -27,12 +33,12 @@ impl World {
         states
     }
 
-    async fn all(&self, jobs: &[Job], state: ForwardState) -> bool {
+    pub(crate) async fn all(&self, jobs: &[Job], state: ForwardState) -> bool {
         self.states(jobs).await.iter().all(|(now, _)| *now == state)
     }
 
     /// Forwards until nothing is left to retry; the tests set pauses of a millisecond.
-    async fn forward_to_the_end(&self, jobs: &[Job]) {
+    pub(crate) async fn forward_to_the_end(&self, jobs: &[Job]) {
         for _ in 0..200 {
             self.run(Stage::Forwarding, &stripped(jobs)).await;
             let states = self.states(jobs).await;

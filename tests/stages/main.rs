@@ -8,4 +8,5 @@ mod forward;
 mod notify;
 mod record;
 mod sweep;
+mod unreachable;
 mod world;

@@ -2,9 +2,14 @@
 //!
 //! One text form serves the command line and the control API: `WHAT[+apply][*COUNT]`, e.g. `ok`,
 //! `status:503*10`, `busy:2`, `slow:300`, `hang`, `reset+apply`, `partial:3:retry`, `empty`,
-//! `html`, `redirect`, `scramble`.
+//! `html`, `redirect`, `drip:1000`, `huge:2000000`, `garbled`, `flap:2000`, `scramble`.
 
 use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
+
+use crate::domain::time::Timestamp;
+
+/// The largest answer that is sent.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What an item that is not to be accepted is told in [`Answer::Partial`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,14 @@ pub enum Answer {
     Html,
     /// 302 to an HTML page that answers 200.
     Redirect,
+    /// 200 and an answer that comes byte by byte, each this much later than the one before.
+    Drip(Duration),
+    /// 200 and a JSON answer of about so many bytes, without results.
+    Huge(u64),
+    /// 200 and JSON that breaks off.
+    Garbled,
+    /// Like `Ok` and 503 in turns, each for this long.
+    Flap(Duration),
     /// Like `Ok`, with the results in reverse order, the last one twice, and one nobody asked about.
     Scramble,
 }
@@ -91,7 +104,12 @@ impl Mode {
 
     /// The mode of one request; counts it.
     pub(super) fn take(&mut self) -> Mode {
-        let now = *self;
+        let mut now = *self;
+        if let Answer::Flap(turn) = now.answer {
+            let micros = i64::try_from(turn.as_micros()).unwrap_or(i64::MAX).max(1);
+            let well = Timestamp::now().as_micros() / micros % 2 == 0;
+            now.answer = if well { Answer::Ok } else { Answer::Status(503) };
+        }
         if let Some(left) = self.remaining {
             match NonZeroU64::new(left.get() - 1) {
                 Some(left) => self.remaining = Some(left),
@@ -117,6 +135,10 @@ impl Answer {
             Answer::Empty => "empty",
             Answer::Html => "html",
             Answer::Redirect => "redirect",
+            Answer::Drip(_) => "drip",
+            Answer::Huge(_) => "huge",
+            Answer::Garbled => "garbled",
+            Answer::Flap(_) => "flap",
             Answer::Scramble => "scramble",
         }
     }
@@ -138,7 +160,10 @@ impl fmt::Display for Mode {
         match self.answer {
             Answer::Status(status) => write!(f, ":{status}")?,
             Answer::Busy(seconds) => write!(f, ":{seconds}")?,
-            Answer::Slow(delay) => write!(f, ":{}", delay.as_millis())?,
+            Answer::Slow(delay) | Answer::Drip(delay) | Answer::Flap(delay) => {
+                write!(f, ":{}", delay.as_millis())?;
+            }
+            Answer::Huge(bytes) => write!(f, ":{bytes}")?,
             Answer::Partial { every, denial } => write!(f, ":{every}:{}", denial.word())?,
             _ => {}
         }
@@ -153,7 +178,8 @@ impl fmt::Display for Mode {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a mode; modes are ok, status:400…599, busy:SECONDS, slow:MILLISECONDS, hang, reset, \
-     partial:EVERY:(retry|rejected|missing), empty, html, redirect, scramble, each with +apply and \
+     partial:EVERY:(retry|rejected|missing), empty, html, redirect, drip:MILLISECONDS, huge:BYTES, garbled, \
+     flap:MILLISECONDS, scramble, each with +apply and \
      *COUNT if wanted, e.g. reset+apply*3"
 )]
 pub struct UnknownMode(String);
@@ -198,6 +224,10 @@ fn read(text: &str) -> Option<Mode> {
         "empty" => Answer::Empty,
         "html" => Answer::Html,
         "redirect" => Answer::Redirect,
+        "drip" => Answer::Drip(Duration::from_millis(words.next()?.parse().ok()?)),
+        "huge" => Answer::Huge(words.next()?.parse().ok().filter(|bytes| *bytes <= MOST_BYTES)?),
+        "garbled" => Answer::Garbled,
+        "flap" => Answer::Flap(Duration::from_millis(words.next()?.parse().ok()?)),
         "scramble" => Answer::Scramble,
         _ => return None,
     };
@@ -229,6 +259,10 @@ mod tests {
             "empty+apply",
             "html",
             "redirect",
+            "drip:1000+apply*2",
+            "huge:2000000*1",
+            "garbled",
+            "flap:2000",
             "scramble*1",
         ] {
             let mode: Mode = text.parse().unwrap();
@@ -252,6 +286,10 @@ mod tests {
             "partial:2",
             "partial:2:maybe",
             "reset+apply*",
+            "drip",
+            "huge:-1",
+            "huge:99999999999",
+            "flap:x",
             "ok+appl",
             "ok*x",
         ] {

@@ -1,15 +1,16 @@
 //! The HTTP side of the stand-in web application.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
@@ -146,7 +147,7 @@ impl App {
         abort: &Abort,
     ) -> Response {
         match answer {
-            Answer::Ok | Answer::Partial { .. } => {}
+            Answer::Ok | Answer::Partial { .. } | Answer::Flap(_) => {}
             Answer::Slow(delay) => self.pause(delay).await,
             Answer::Scramble => {
                 results.reverse();
@@ -169,6 +170,9 @@ impl App {
                 abort.reset();
                 return told_to_fail(StatusCode::INTERNAL_SERVER_ERROR);
             }
+            Answer::Drip(pause) => return self.drip(pause),
+            Answer::Huge(bytes) => return huge(bytes),
+            Answer::Garbled => return json_text(r#"{"status":"success","results":[{"tsms_id":"#.into()),
             Answer::Empty => return StatusCode::NO_CONTENT.into_response(),
             Answer::Html => return Html(LOGIN_PAGE).into_response(),
             Answer::Redirect => {
@@ -185,6 +189,20 @@ impl App {
             "results": results,
         }))
         .into_response()
+    }
+
+    /// An answer that is right and comes a byte at a time.
+    fn drip(&self, pause: Duration) -> Response {
+        let app = self.clone();
+        let bytes = stream::unfold(DRIPPED.bytes(), move |mut rest| {
+            let app = app.clone();
+            async move {
+                let byte = rest.next()?;
+                app.pause(pause).await;
+                Some((Ok::<_, Infallible>(Bytes::copy_from_slice(&[byte])), rest))
+            }
+        });
+        json_text(Body::from_stream(bytes))
     }
 
     /// Waits, unless the server is to end.
@@ -209,6 +227,27 @@ impl App {
         let body = json!({ "status": "error", "code": outcome, "errors": errors });
         (status, Json(body)).into_response()
     }
+}
+
+/// What drips.
+const DRIPPED: &str = r#"{"status":"success"}"#;
+
+/// JSON without an end in sight, a piece at a time so that it costs no memory.
+fn huge(bytes: u64) -> Response {
+    const PIECE: usize = 16 * 1024;
+    let pieces = bytes.div_ceil(PIECE as u64);
+    let piece = Bytes::from(vec![b'x'; PIECE]);
+    let text = stream::iter(0..pieces).map(move |_| Ok::<_, Infallible>(piece.clone()));
+    let quote = |text: &'static str| stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
+    let whole = quote("{\"status\":\"success\",\"note\":\"")
+        .chain(text)
+        .chain(quote("\"}"));
+    json_text(Body::from_stream(whole))
+}
+
+fn json_text(body: Body) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (kind, body).into_response()
 }
 
 fn denial(answer: Answer, position: u64) -> Option<Denial> {
