@@ -5,10 +5,12 @@
 
 mod auth;
 mod checks;
+mod kept;
 mod layers;
 mod limits;
 mod outbound;
 mod retention;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -22,6 +24,7 @@ pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
 pub use retention::Retention;
+pub use secrets::Secrets;
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -85,6 +88,8 @@ pub struct Config {
     pub ingress: Ingress,
     /// Tokens and who may have them.
     pub auth: Auth,
+    /// The key of what must be read again.
+    pub secrets: Secrets,
     /// The admin API.
     pub admin: Admin,
     /// Signs of life of terminals.

@@ -19,6 +19,7 @@ mod roles;
 mod scale;
 mod sim;
 mod sink;
+mod sinks;
 mod token;
 mod up;
 
@@ -78,6 +79,8 @@ enum Command {
     Dlq(dlq::DlqCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    #[command(subcommand)]
+    Sinks(sinks::SinksCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
     #[command(subcommand)]
@@ -121,6 +124,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),

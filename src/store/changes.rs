@@ -43,6 +43,8 @@ pub enum Subject {
     Order(i64),
     /// An order about dead letters; never in the feed either.
     Redrive(i64),
+    /// A sink; never in the feed, workers follow an epoch of their own.
+    Sink(i64),
 }
 
 /// Who did what and when.
@@ -117,6 +119,7 @@ impl Subject {
             Subject::Width(_) => "width",
             Subject::Order(_) => "order",
             Subject::Redrive(_) => "redrive",
+            Subject::Sink(_) => "sink",
         }
     }
 
@@ -130,7 +133,8 @@ impl Subject {
             | Subject::Hold(id)
             | Subject::Width(id)
             | Subject::Order(id)
-            | Subject::Redrive(id) => id,
+            | Subject::Redrive(id)
+            | Subject::Sink(id) => id,
         }
     }
 
@@ -145,6 +149,7 @@ impl Subject {
             "width" => Ok(Subject::Width(id)),
             "order" => Ok(Subject::Order(id)),
             "redrive" => Ok(Subject::Redrive(id)),
+            "sink" => Ok(Subject::Sink(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }

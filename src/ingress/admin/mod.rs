@@ -6,6 +6,7 @@
 
 mod limits;
 mod records;
+mod sinks;
 mod tenants;
 mod terminals;
 mod tokens;
@@ -38,6 +39,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(terminals::api())
         .merge(tokens::api())
         .merge(limits::api())
+        .merge(sinks::api())
         .merge(records::api())
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Terminals;
 pub(super) struct Tokens;
 /// Rate limits.
 pub(super) struct Limits;
+/// Sinks.
+pub(super) struct Sinks;
 /// Security events, and who changed what.
 pub(super) struct Security;
 
@@ -69,6 +73,9 @@ impl Area for Tokens {
 }
 impl Area for Limits {
     const ABILITY: &'static str = ability::ADMIN_LIMITS;
+}
+impl Area for Sinks {
+    const ABILITY: &'static str = ability::ADMIN_SINKS;
 }
 impl Area for Security {
     const ABILITY: &'static str = ability::ADMIN_SECURITY;
