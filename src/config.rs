@@ -9,8 +9,10 @@ mod kept;
 mod layers;
 mod limits;
 mod outbound;
+mod reconcile;
 mod retention;
 mod secrets;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -23,8 +25,10 @@ pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
+pub use reconcile::Reconcile;
 pub use retention::Retention;
 pub use secrets::Secrets;
+pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -106,6 +110,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// Callbacks to terminals.
     pub notification: Notification,
+    /// Reconciliation with the web application.
+    pub reconcile: Reconcile,
     /// Default business rules.
     pub rules: RuleSet,
     /// The sweeper.
@@ -292,30 +298,6 @@ pub struct Ops {
     pub ready_cache_ms: Millis,
     /// Most tenants with series of their own in the metrics of one process; the others share `other`.
     pub tenant_series: usize,
-}
-
-/// `[stage.<name>]`
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StagePool {
-    /// Sets of jobs worked on at the same time in one process.
-    pub concurrency: usize,
-    /// Further sets at the same time, only of tenants within their share; 0 for none.
-    pub express: usize,
-    /// Most jobs in one set.
-    pub batch: usize,
-    /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
-    pub gather_ms: Millis,
-    /// How long a set may take.
-    pub timeout_ms: Millis,
-    /// After this long without renewal a taken job is given to another worker.
-    pub lease_ms: Millis,
-    /// Deliveries after which a job that was never acknowledged is parked as poison.
-    pub max_deliveries: u32,
-    /// Pause before a failed set is tried again; doubles up to `retry_max_ms`.
-    pub retry_min_ms: Millis,
-    /// Longest pause between tries.
-    pub retry_max_ms: Millis,
 }
 
 /// `[sweeper]`

@@ -11,6 +11,7 @@ mod forwarding;
 mod notification;
 mod outbound;
 mod processing;
+pub mod reconcile;
 mod schedule;
 mod validation;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use directory::Directory;
-pub use forwarding::Sinks;
+pub use forwarding::{Breakers, Sinks};
 pub use notification::Callbacks;
 
 use crate::{
@@ -42,6 +43,8 @@ pub struct Ctx {
     pub directory: Directory,
     /// The ways out to web applications.
     pub sinks: Sinks,
+    /// Whether a sink may be called.
+    pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
     pub callbacks: Callbacks,
 }
@@ -60,6 +63,7 @@ impl Ctx {
         Ok(Self {
             directory: Directory::new(store.clone(), &config.fleet),
             sinks: Sinks::new(store.clone(), Arc::clone(&config))?,
+            breakers: Breakers::new(store.clone(), &config.forwarding),
             callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
             store,
             config,

@@ -2,6 +2,7 @@
 //! they print ([`print`]).
 
 mod bench;
+mod breaker;
 mod checksum;
 mod config;
 mod contract;
@@ -15,6 +16,7 @@ mod limits;
 mod metrics;
 mod print;
 mod queue;
+mod reconcile;
 mod roles;
 mod scale;
 mod sim;
@@ -77,6 +79,9 @@ enum Command {
     Queue(queue::QueueCommand),
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    Reconcile(reconcile::ReconcileArgs),
+    #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
@@ -123,6 +128,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
+        Command::Reconcile(args) => reconcile::run(&setup, args).await,
+        Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,

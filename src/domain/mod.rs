@@ -2,8 +2,11 @@
 
 pub mod ability;
 pub mod audit;
+pub mod breaker;
 pub mod checksum;
 pub mod checksum_report;
+pub mod control;
+pub mod day;
 pub mod dead_letter;
 mod decimal;
 pub mod directory;

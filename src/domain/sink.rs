@@ -9,7 +9,7 @@ use x509_cert::Certificate;
 use super::time::Timestamp;
 
 /// The sink of `[forwarding]`, which takes the sales that no other does. Never a row.
-pub const DEFAULT: &str = "webapp";
+pub use super::breaker::DEFAULT_SINK as DEFAULT;
 /// Forms of the batch that can be asked for.
 pub const SCHEMA_VERSIONS: [&str; 1] = ["2.0"];
 

@@ -45,6 +45,8 @@ pub enum Subject {
     Redrive(i64),
     /// A sink; never in the feed, workers follow an epoch of their own.
     Sink(i64),
+    /// The breaker of a sink; never in the feed either.
+    Breaker(i64),
 }
 
 /// Who did what and when.
@@ -108,7 +110,7 @@ const ACTIONS: Sql = Sql {
 };
 
 impl Subject {
-    const fn kind(self) -> &'static str {
+    pub(super) const fn kind(self) -> &'static str {
         match self {
             Subject::Token(_) => "token",
             Subject::Family(_) => "family",
@@ -120,6 +122,7 @@ impl Subject {
             Subject::Order(_) => "order",
             Subject::Redrive(_) => "redrive",
             Subject::Sink(_) => "sink",
+            Subject::Breaker(_) => "breaker",
         }
     }
 
@@ -134,7 +137,8 @@ impl Subject {
             | Subject::Width(id)
             | Subject::Order(id)
             | Subject::Redrive(id)
-            | Subject::Sink(id) => id,
+            | Subject::Sink(id)
+            | Subject::Breaker(id) => id,
         }
     }
 
@@ -150,6 +154,7 @@ impl Subject {
             "order" => Ok(Subject::Order(id)),
             "redrive" => Ok(Subject::Redrive(id)),
             "sink" => Ok(Subject::Sink(id)),
+            "breaker" => Ok(Subject::Breaker(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }
@@ -254,7 +259,7 @@ impl Store {
     }
 }
 
-fn read_action(cells: &mut Cells<'_>) -> Result<ActionRow, StoreError> {
+pub(super) fn read_action(cells: &mut Cells<'_>) -> Result<ActionRow, StoreError> {
     Ok(ActionRow {
         id: cells.int()?,
         at: cells.time()?,

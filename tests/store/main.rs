@@ -18,6 +18,7 @@ mod fixtures;
 mod accepting;
 mod access;
 mod auditing;
+mod breakers;
 mod dead_letters;
 mod deciding;
 mod directory;
@@ -99,6 +100,9 @@ on_both! {
         a_refused_sale_takes_its_refunds_along_and_a_void_one_stays,
         a_discarded_letter_is_kept_with_its_order,
         two_at_once_move_each_letter_once;
+    breakers:
+        one_of_many_opens_it_and_one_tries,
+        a_persons_order_goes_over_what_the_sink_does;
     notifying:
         a_notice_is_made_and_delivered_once,
         a_failed_notice_is_not_due_again;

@@ -40,6 +40,7 @@ use futures::{StreamExt, stream};
 use sender::Sender;
 use webapp::WebApp;
 
+pub use breaker::Breakers;
 pub use sinks::Sinks;
 
 use super::{

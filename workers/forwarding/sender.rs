@@ -59,7 +59,7 @@ impl Sender<'_> {
         if !self.budget.left_for(sink.timeout) || !self.ctx.sinks.still(batch.tenant_id, sink).await {
             return Attempt::NotReached;
         }
-        let Some(permit) = sink.breaker.permit() else {
+        let Some(permit) = self.ctx.breakers.permit(sink.name()).await else {
             return Attempt::BreakerOpen {
                 open: self.ctx.config.forwarding.breaker_open_ms.duration(),
             };
@@ -72,7 +72,8 @@ impl Sender<'_> {
             request_id: requests.first().copied().unwrap_or_default(),
             trace: self.trace_of(&items),
         };
-        let ruling = sink.post(permit, &envelope, origin).await;
+        let ruling = sink.post(&envelope, origin).await;
+        permit.tell(ruling.health(), ruling.outcome()).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
         tracing::info!(
             batch_id = envelope.batch_id,

@@ -178,10 +178,7 @@ impl Sinks {
             let old = before.each().find(|old| old.name() == row.name);
             let sink = match old {
                 Some(old) if old.is(row) => Arc::clone(old),
-                old => {
-                    let old = old.map(AsRef::as_ref);
-                    Arc::new(WebApp::of_row(row, self.token(row), &self.0.config, old))
-                }
+                _ => Arc::new(WebApp::of_row(row, self.token(row), &self.0.config)),
             };
             match row.tenant_id {
                 Some(tenant) => {

@@ -10,7 +10,6 @@ use reqwest::{
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
-    breaker::{Breaker, Permit},
 };
 use crate::{
     config::{Config, Secret},
@@ -39,7 +38,7 @@ pub(super) struct Origin<'a> {
     pub(super) trace: Option<TraceContext>,
 }
 
-/// A sink: the client and the breaker towards one web application.
+/// A sink: the client of one web application.
 pub(super) struct WebApp {
     name: String,
     /// The row it was made from, by id and version; `None` for the sink of the settings.
@@ -53,7 +52,6 @@ pub(super) struct WebApp {
     pub(super) timeout: Duration,
     client: OnceLock<Option<Client>>,
     door: outbound::Door,
-    pub(super) breaker: Breaker,
     retry_after_max: Duration,
     max_answer_bytes: usize,
 }
@@ -80,24 +78,17 @@ impl WebApp {
             timeout,
             client: OnceLock::from(Some(client)),
             door,
-            breaker: Breaker::new(settings.breaker_failures, settings.breaker_open_ms.duration()),
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
         }))
     }
 
-    /// The sink of a row, with the breaker of what it was before.
-    pub(super) fn of_row(
-        row: &Sink,
-        token: Option<Secret>,
-        config: &Config,
-        before: Option<&WebApp>,
-    ) -> Self {
+    /// The sink of a row.
+    pub(super) fn of_row(row: &Sink, token: Option<Secret>, config: &Config) -> Self {
         let (settings, kept) = (&config.forwarding, &row.settings);
         // A call that outlasts its set would never be judged.
         let longest = config.pool(Stage::Forwarding).timeout_ms.duration() * LONGEST_CALL.0 / LONGEST_CALL.1;
         let timeout = Duration::from_millis(kept.timeout_ms.into()).min(longest);
-        let breaker = || Breaker::new(settings.breaker_failures, settings.breaker_open_ms.duration());
         Self {
             name: row.name.clone(),
             row: Some((row.id, row.version)),
@@ -112,7 +103,6 @@ impl WebApp {
                 ca: kept.ca.clone(),
                 ..outbound::Door::new(timeout, settings.connect_timeout_ms.duration())
             },
-            breaker: before.map_or_else(breaker, |before| before.breaker.clone()),
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
         }
@@ -155,21 +145,15 @@ impl WebApp {
     }
 
     /// Posts a batch and judges the answer.
-    pub(super) async fn post(&self, permit: Permit<'_>, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
-        let ruling = match self.reply(envelope, origin).await {
+    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
+        match self.reply(envelope, origin).await {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
                 after: None,
                 health: Health::Ill,
             },
-        };
-        match ruling.health() {
-            Health::Well => permit.answered(),
-            Health::Busy => drop(permit),
-            Health::Ill => permit.failed(),
         }
-        ruling
     }
 
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {

@@ -157,6 +157,11 @@ impl Scene {
             }]),
             (false, "sinks") => self.rows(vec![self.sink]),
             (false, "orders") => self.rows(vec![self.to_lift]),
+            (false, "breakers") => vec![
+                ("webapp".to_owned(), Owner::Everyone),
+                ("nobody".to_owned(), Owner::Nobody),
+                ("%ff".to_owned(), Owner::Nobody),
+            ],
             (false, "docs") => vec![
                 ("start.js".to_owned(), Owner::Everyone),
                 ("x".to_owned(), Owner::Nobody),
@@ -270,6 +275,15 @@ impl Scene {
                 Some(wish.to_string())
             }
             "changeSink" => Some(r#"{"batch_size":7}"#.to_owned()),
+            "forceBreaker" => Some(
+                json!({
+                    "state": "closed",
+                    "owner": "the matrix",
+                    "reason": "of the matrix",
+                    "ends_at": Timestamp::now().plus(Duration::from_secs(3600)).to_string(),
+                })
+                .to_string(),
+            ),
             "voidSale" => Some(void(id)),
             "refundSale" => Some(r#"{"refund_amount":"0.01","refund_reason":"of the matrix"}"#.to_owned()),
             other => panic!("teach the matrix a body for {other}"),
