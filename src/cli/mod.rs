@@ -22,6 +22,7 @@ mod roles;
 mod scale;
 mod sim;
 mod sink;
+mod sinks;
 mod token;
 mod up;
 
@@ -86,6 +87,8 @@ enum Command {
     Breaker(breaker::BreakerCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    #[command(subcommand)]
+    Sinks(sinks::SinksCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
     #[command(subcommand)]
@@ -132,6 +135,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Notify(command) => notify::run(&setup, command).await,
         Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),

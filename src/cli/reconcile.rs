@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use tsms::{
     config::Config,
-    domain::{control::LOST, day::Day, dead_letter::Filter, time::Timestamp},
+    domain::{control::LOST, day::Day, dead_letter::Filter, sink, time::Timestamp},
     store::{LostItem, RedriveKind, Store},
     workers::reconcile::{self, Compared, Difference, Kind, Problem, Report, Wanted},
 };
@@ -15,8 +15,6 @@ use super::{
     print,
 };
 
-/// The sink of `[forwarding]`.
-const DEFAULT_SINK: &str = "webapp";
 /// Sales given up in one call.
 const LOST_AT_ONCE: usize = 500;
 
@@ -32,8 +30,8 @@ const LOST_AT_ONCE: usize = 500;
         Examples:\n  tsms reconcile --day 2026-11-25\n  tsms reconcile --day 2026-11-25 --tenant 7 --repair --rate 50"
 )]
 pub(super) struct ReconcileArgs {
-    /// The sink: `webapp` is the one of `[forwarding]`.
-    #[arg(long, default_value = DEFAULT_SINK, value_name = "NAME")]
+    /// The sink: `webapp` is the one of `[forwarding]`, the others are those of `tsms sinks list`.
+    #[arg(long, default_value = sink::DEFAULT, value_name = "NAME")]
     sink: String,
     /// The business day, e.g. 2026-11-25.
     #[arg(long)]
@@ -63,10 +61,6 @@ struct Summary<'a> {
 }
 
 pub(super) async fn run(setup: &Setup, args: ReconcileArgs) -> Result<(), Failure> {
-    if args.sink != DEFAULT_SINK {
-        let words = format!("no sink is called {:?}; there is {DEFAULT_SINK}", args.sink);
-        return Err(Failure::new(Exit::Missing, words));
-    }
     let config = setup.config()?;
     let store = setup.store().await?;
     let report = compare(&store, &config, &args).await?;
@@ -89,12 +83,13 @@ pub(super) async fn run(setup: &Setup, args: ReconcileArgs) -> Result<(), Failur
 
 async fn compare(store: &Store, config: &Config, args: &ReconcileArgs) -> Result<Report, Failure> {
     let wanted = Wanted {
+        sink: &args.sink,
         day: args.day,
         tenant_id: args.tenant,
     };
     let failed = |problem: Problem| match problem {
         Problem::Store(error) => Failure::from(error),
-        Problem::NoTenant => Failure::new(Exit::Missing, problem.to_string()),
+        Problem::NoTenant | Problem::NoSink => Failure::new(Exit::Missing, problem.to_string()),
         Problem::NoAddress => Failure::usage(problem.to_string()),
         other => Failure::new(Exit::Unexpected, other.to_string()),
     };

@@ -2,7 +2,7 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis, alerts, auth};
+use super::{Config, ConfigError, Millis, alerts, auth, secrets};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
@@ -71,6 +71,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     running(config, &mut found);
     found.0.extend(auth::problems(config));
     found.0.extend(alerts::problems(config));
+    found.0.extend(secrets::problems(config));
     found.0
 }
 
@@ -277,9 +278,6 @@ fn stages(config: &Config, found: &mut Found) {
 
 fn outside(config: &Config, found: &mut Found) {
     let forwarding = &config.forwarding;
-    found.when(forwarding.enabled && forwarding.endpoint.is_empty(), || {
-        "forwarding.enabled without forwarding.endpoint: there is nowhere to send to".to_owned()
-    });
     let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
     found.when(
         !forwarding.endpoint.is_empty() && !web(&forwarding.endpoint),

@@ -13,9 +13,10 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "TSMS__";
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "forwarding.token",
     "auth.pepper",
+    "secrets.key",
     "alerts.smtp_password",
     "alerts.webhook_secret",
     // The address of a hook is often the secret itself.

@@ -53,7 +53,8 @@ impl MailServer {
 
     async fn next(&mut self) -> Value {
         let line = tokio::time::timeout(DEADLINE, self.mails.next_line()).await;
-        serde_json::from_str(&line.unwrap().unwrap().unwrap()).unwrap()
+        let line = line.expect("no further mail came").unwrap().unwrap();
+        serde_json::from_str(&line).unwrap()
     }
 
     /// The first mail whose text has all of `words`.
@@ -97,8 +98,8 @@ async fn receiver() -> (String, mpsc::Receiver<Value>) {
 
 fn settings(port: u16, url: &str, more: &str) -> String {
     format!(
-        "[alerts]\ninterval_ms = 100\nsettle_ms = 1\ncool_down_ms = 600000\nper_hour = 1000\nfailures = 5\n\
-         batch_failures = 5\nbacklog_age_ms = 500\nsecurity_events = 3\nsilent_ms = 60000\n\
+        "[alerts]\ninterval_ms = 100\nsettle_ms = 1\ncool_down_ms = 2000\nper_hour = 1000\nfailures = 5\n\
+         batch_failures = 5\nbacklog_age_ms = 3000\nsecurity_events = 3\nsilent_ms = 60000\n\
          email_to = \"ops@example.com, Finance <finance@example.com>\"\nemail_from = \"TSMS <tsms@example.com>\"\n\
          smtp_host = \"127.0.0.1\"\nsmtp_port = {port}\nsmtp_security = \"none\"\nretry_min_ms = 1\nretry_max_ms = 50\n\
          webhook_url = \"{url}\"\nwebhook_secret = \"whsec_{}\"\n{more}\n",
@@ -185,7 +186,8 @@ async fn everything_is_told(tier: Tier) {
     assert_eq!(code, Some(0), "{said}");
     let good = sale(world.till(), Version::V21, 3);
     assert_eq!(world.post(world.till(), good.body).await.status, 202);
-    mail.with(&["raised backlog_age queue:audit"]).await;
+    // Raised, or still there where a busy machine had raised it before.
+    mail.with(&[" backlog_age queue:audit: the oldest job"]).await;
     let (code, said) = world.operator(&["queue", "resume", "audit"]).await;
     assert_eq!(code, Some(0), "{said}");
     mail.with(&["cleared backlog_age queue:audit"]).await;

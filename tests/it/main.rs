@@ -31,6 +31,7 @@ mod leaving;
 mod left;
 mod limits;
 mod matrix;
+mod misbehaviour;
 mod pressure;
 mod processes;
 mod procfile;

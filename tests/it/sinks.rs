@@ -1,125 +1,124 @@
-//! Every way in which a web application can misbehave: in the end it holds just what was accepted, nothing
-//! twice, after as many attempts as the schedule has it.
+//! Sinks over the admin API: made, changed, disabled; every worker follows; the token is never shown.
 
-use tsms::{
-    domain::checksum::Version,
-    standin::sink::{Summary, mode::Mode},
-};
+use serde_json::{Value, json};
+use tsms::{domain::checksum::Version, standin::sink::BULK_PATH};
 
 use crate::{
-    bodies::{batch, sale},
+    bodies::sale,
     on_both_tiers,
-    world::{DEADLINE, World},
+    world::{DEADLINE, SINK_TOKEN, World, issue, start_sink},
 };
 
-on_both_tiers!(
-    every_misbehaviour_ends_with_each_sale_once,
-    a_web_application_that_flaps_loses_nothing
-);
+on_both_tiers!(workers_follow_what_is_ordered_over_http, a_wrong_member_is_named);
 
-/// How a sale ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Held once.
-    Taken,
-    /// A dead letter; held by nobody.
-    Dead,
-}
+const SINKS: &str = "/api/v1/admin/sinks";
 
-/// What the web application does to one sale, how that ends, after how many attempts, and how many copies
-/// of it had no effect.
-const MATRIX: [(&str, End, u64, u64); 24] = [
-    ("ok", End::Taken, 1, 0),
-    ("empty+apply*1", End::Taken, 1, 0),
-    ("scramble*1", End::Taken, 1, 0),
-    ("partial:1:retry*2", End::Taken, 3, 0),
-    ("partial:1:missing*2", End::Taken, 3, 2),
-    ("partial:1:rejected*1", End::Dead, 1, 0),
-    ("status:400*1", End::Dead, 1, 0),
-    ("status:409*1", End::Dead, 1, 0),
-    ("status:413*1", End::Dead, 1, 0),
-    ("status:422*1", End::Dead, 1, 0),
-    ("status:401*2", End::Taken, 3, 0),
-    ("status:403*2", End::Taken, 3, 0),
-    ("redirect*2", End::Taken, 3, 0),
-    ("busy:1*1", End::Taken, 2, 0),
-    ("status:500*2", End::Taken, 3, 0),
-    ("status:500+apply*2", End::Taken, 3, 2),
-    ("status:503*2", End::Taken, 3, 0),
-    ("html*2", End::Taken, 3, 0),
-    ("garbled*2", End::Taken, 3, 0),
-    ("huge:2000000+apply*1", End::Taken, 2, 1),
-    ("reset*2", End::Taken, 3, 0),
-    ("reset+apply*2", End::Taken, 3, 2),
-    ("hang+apply*1", End::Taken, 2, 1),
-    ("drip:1000+apply*1", End::Taken, 2, 1),
-];
-
-async fn every_misbehaviour_ends_with_each_sale_once(world: World) {
+async fn workers_follow_what_is_ordered_over_http(world: World) {
+    let (_, admin) = issue(&world.store, None, &["admin:sinks"]).await;
+    let (own, address, stop) = start_sink().await;
     let till = world.till();
-    let mut taken = 0;
-    for ((text, end, attempts, copies), seed) in MATRIX.into_iter().zip(1..) {
-        let before = world.sink.summary();
-        let mode: Mode = text.parse().unwrap();
-        world.sink.set_mode(mode);
-        let body = sale(till, Version::V21, seed);
-        let id = body.sales[0].transaction_id;
-        assert_eq!(world.post(till, body.body).await.status, 202);
-        world.drain().await;
-        let status = world.status(id).await;
-        assert_eq!(status["forward"]["attempts"], attempts, "{text}: {status}");
-        let state = match end {
-            End::Taken => "FORWARDED",
-            End::Dead => "DEAD",
-        };
-        assert_eq!(status["forward"]["state"], state, "{text}: {status}");
-        taken += u64::from(end == End::Taken);
-        let after = world.sink.summary();
-        assert_eq!(after.distinct, taken, "{text}: {after}");
-        assert_eq!(after.duplicates - before.duplicates, copies, "{text}: {after}");
-        let requests = |of: &Summary| of.requests.values().sum::<u64>();
-        assert_eq!(requests(&after) - requests(&before), attempts, "{text}: {after}");
-        world.sink.set_mode(Mode::OK);
-    }
-    world.never_complained();
-    let dead = MATRIX.iter().filter(|(_, end, ..)| *end == End::Dead).count();
-    assert_eq!(world.store.count_dead_letters().await.unwrap(), dead as u64);
-    // What was refused is taken when a person sends it again: the ledger is the accepted set.
-    let (code, said) = world
-        .operator(&["dlq", "retry", "--reason", "mended", "--yes"])
-        .await;
-    assert_eq!(code, Some(0), "{said}");
-    world.drain().await;
-    let summary = world.sink.summary();
-    assert_eq!(summary.distinct, MATRIX.len() as u64, "{summary}");
-    assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
-    world.never_complained();
-    world.stop().await;
-}
+    let wish = json!({
+        "name": "mall",
+        "tenant_id": till.tenant_id,
+        "endpoint": format!("http://{address}{BULK_PATH}"),
+        "token": SINK_TOKEN,
+        "allow_private": true,
+    });
+    let made = world.call("POST", SINKS, &admin, wish.clone()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let sink = made.json();
+    assert_eq!(
+        (&sink["has_token"], &sink["enabled"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        world.call("POST", SINKS, &admin, wish).await.code(),
+        "already_exists"
+    );
 
-async fn a_web_application_that_flaps_loses_nothing(world: World) {
-    let mode = "flap:2000".parse().unwrap();
-    world.sink.set_mode(mode);
-    for seed in 0..30_u64 {
-        let till = &world.tills[usize::try_from(seed % 4).unwrap()];
-        let body = batch(till, Version::V21, 3, seed);
-        assert_eq!(world.post(till, body.body).await.status, 202);
-        // Spread over the turns by what arrives, not by a clock.
-        world
-            .sink
-            .wait_until(|seen| seen.distinct >= seed * 2, DEADLINE)
-            .await
-            .unwrap();
+    let send = async |seed| {
+        let body = sale(till, Version::V21, seed).body;
+        assert_eq!(world.post(till, body).await.status, 202);
+    };
+    // What was known when the sink was made may be a moment old; then everything goes to the sink.
+    let mut seed = 0;
+    while own.summary().distinct == 0 {
+        seed += 1;
+        assert!(seed < 10_000, "no worker heard of the sink");
+        send(seed).await;
+        world.drain().await;
     }
-    world
-        .sink
-        .wait_until(|seen| seen.distinct == 90, DEADLINE)
+    let (before, elsewhere) = (own.summary().distinct, world.sink.summary().distinct);
+    assert_eq!(before + elsewhere, seed);
+
+    let path = format!("{SINKS}/{}", sink["id"]);
+    let disabled = world
+        .call("POST", &format!("{path}/disable"), &admin, Value::Null)
+        .await;
+    assert_eq!(disabled.json()["enabled"], json!(false), "{disabled:?}");
+    let change = json!({ "enabled": true, "batch_size": 7, "token": null });
+    let changed = world.call("PATCH", &path, &admin, change).await.json();
+    let told = (&changed["enabled"], &changed["batch_size"], &changed["has_token"]);
+    assert_eq!(told, (&json!(true), &json!(7), &json!(false)));
+    let change = json!({ "token": SINK_TOKEN });
+    world.call("PATCH", &path, &admin, change).await;
+    send(seed + 1).await;
+    let all = before + 1;
+    own.wait_until(|seen| seen.distinct >= all, DEADLINE)
         .await
         .unwrap();
-    world.drain().await;
-    let summary = world.sink.summary();
-    assert_eq!((summary.distinct, summary.duplicates), (90, 0), "{summary}");
-    assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
-    world.never_complained();
+    assert_eq!(world.sink.summary().distinct, elsewhere);
+
+    let shown = world.call("GET", &path, &admin, Value::Null).await;
+    let listed = world.call("GET", SINKS, &admin, Value::Null).await;
+    assert_eq!(listed.json()["items"], json!([shown.json()]));
+    for answer in [&made, &disabled, &shown, &listed] {
+        assert!(!answer.text.contains(SINK_TOKEN), "{answer:?}");
+    }
+    let actions = world.store.list_actions(0, 500).await.unwrap();
+    let own_actions = actions.iter().filter(|row| row.action.starts_with("sink."));
+    let told: Vec<_> = own_actions
+        .map(|row| (row.action.as_str(), row.actor.starts_with("token:")))
+        .collect();
+    assert_eq!(told[0], ("sink.created", true));
+    assert_eq!(told[1..], [("sink.changed", true); 3]);
+    world.stop().await;
+    stop.cancel();
+}
+
+async fn a_wrong_member_is_named(world: World) {
+    let (_, admin) = issue(&world.store, None, &["admin:sinks"]).await;
+    let wish = json!({ "name": "mall", "endpoint": "https://mall.example/in" });
+    for (member, value) in [
+        ("name", json!("webapp")),
+        ("name", json!("A Mall")),
+        ("tenant_id", json!(999_999)),
+        ("environment", json!("LIVE")),
+        ("endpoint", json!("ftp://mall.example")),
+        ("endpoint", json!("https://ana:secret@mall.example")),
+        ("token", json!("two words")),
+        ("timeout_ms", json!(99)),
+        ("timeout_ms", json!(-1)),
+        ("batch_size", json!(501)),
+        ("verify_ssl", json!("yes")),
+        ("schema_version", json!("9.9")),
+        ("ca", json!("-----BEGIN CERTIFICATE-----\nnone")),
+    ] {
+        let mut wrong = wish.clone();
+        wrong[member] = value;
+        let answer = world.call("POST", SINKS, &admin, wrong.clone()).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (422, "invalid_fields"),
+            "{wrong}"
+        );
+        assert_eq!(
+            answer.json()["errors"][0]["pointer"],
+            format!("/{member}"),
+            "{wrong}"
+        );
+    }
+    let listed = world.call("GET", SINKS, &admin, Value::Null).await.json();
+    assert_eq!(listed["items"], json!([]));
     world.stop().await;
 }

@@ -7,6 +7,7 @@ mod decide;
 mod forward;
 mod notify;
 mod record;
+mod sinks;
 mod sweep;
 mod unreachable;
 mod world;

@@ -31,7 +31,7 @@ impl Hook {
             .ok_or_else(|| wrong("there is no secret to sign with"))?;
         let timeout = settings.timeout_ms.duration();
         Ok(Some(Self {
-            client: outbound::client(timeout, timeout)?,
+            client: outbound::Door::new(timeout, timeout).client()?,
             url,
             signer,
         }))

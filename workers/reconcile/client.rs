@@ -1,11 +1,9 @@
 //! Asks a web application for control totals and lists.
 
-use std::time::Duration;
-
 use reqwest::{Client, Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
-use super::{super::outbound, Problem};
+use super::{super::outbound, Problem, target::Target};
 use crate::{
     config::{self, Secret},
     domain::{
@@ -86,24 +84,18 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(
-        settings: &config::Reconcile,
-        endpoint: &str,
-        token: &Secret,
-        connect_timeout: Duration,
-    ) -> Result<Self, Problem> {
-        let endpoint = outbound::web_address(endpoint).ok_or(Problem::NoAddress)?;
+    pub(super) fn new(settings: &config::Reconcile, target: &Target) -> Result<Self, Problem> {
+        let endpoint = outbound::web_address(&target.endpoint).ok_or(Problem::NoAddress)?;
         let address = endpoint
             .join(&settings.address)
             .ok()
             .filter(|address| matches!(address.scheme(), "http" | "https"))
             .ok_or(Problem::NoAddress)?;
-        let client = outbound::client(settings.timeout_ms.duration(), connect_timeout)
-            .map_err(|error| Problem::Setup(error.to_string()))?;
+        let client = target.door.client();
         Ok(Self {
-            client,
+            client: client.map_err(|error| Problem::Setup(error.to_string()))?,
             address,
-            token: token.clone(),
+            token: target.token.clone(),
             max_answer_bytes: settings.max_answer_bytes,
         })
     }

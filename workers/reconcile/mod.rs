@@ -9,6 +9,7 @@ mod client;
 mod confirm;
 mod descent;
 mod parts;
+mod target;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,6 +19,7 @@ use std::{
 use client::{Range, Scope, Sink};
 use parts::{Part, part_of, parts, span};
 use serde::Serialize;
+use target::Target;
 
 use crate::{
     config::Config,
@@ -44,8 +46,11 @@ pub enum Problem {
     /// The sink has no address that control totals can be asked for at.
     #[error("there is no http or https address to ask: see forwarding.endpoint and reconcile.address")]
     NoAddress,
-    /// No tenant has this id.
-    #[error("no such tenant")]
+    /// No sink of this environment has this name.
+    #[error("no such sink; there are webapp, the one of [forwarding], and those of `tsms sinks list`")]
+    NoSink,
+    /// No tenant whose sales go there has this id.
+    #[error("no such tenant, or its sales do not go to this sink")]
     NoTenant,
     /// The time zone of a tenant is of no use.
     #[error("tenant {0}: {1}")]
@@ -69,7 +74,9 @@ pub enum Problem {
 
 /// What is to be compared.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Wanted<'a> {
+    /// The sink that is asked, by its name. Compared are the tenants whose sales go there now.
+    pub sink: &'a str,
     /// The business day, by each tenant's own time zone.
     pub day: Day,
     /// One tenant only.
@@ -128,15 +135,10 @@ struct Run<'a> {
 ///
 /// # Errors
 /// See [`Problem`]; nothing was changed on either side.
-pub async fn run(store: &Store, config: &Config, wanted: Wanted) -> Result<Report, Problem> {
-    let forwarding = &config.forwarding;
-    let sink = Sink::new(
-        &config.reconcile,
-        &forwarding.endpoint,
-        &forwarding.token,
-        forwarding.connect_timeout_ms.duration(),
-    )?;
-    let mut parts = parts(store, wanted).await?;
+pub async fn run(store: &Store, config: &Config, wanted: Wanted<'_>) -> Result<Report, Problem> {
+    let target = Target::of(store, config, wanted.sink).await?;
+    let sink = Sink::new(&config.reconcile, &target)?;
+    let mut parts = parts(store, wanted, &target).await?;
     let Some((from, to)) = span(&parts) else {
         return Ok(Report::default());
     };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Problem, Wanted, client::Scope};
+use super::{Problem, Wanted, client::Scope, target::Target};
 use crate::{
     domain::{
         control::{Delivery, Tally},
@@ -27,7 +27,11 @@ pub(super) struct Part {
 }
 
 /// The tenants that are meant, each with the bounds of the day in its time zone.
-pub(super) async fn parts(store: &Store, wanted: Wanted) -> Result<HashMap<i64, Part>, Problem> {
+pub(super) async fn parts(
+    store: &Store,
+    wanted: Wanted<'_>,
+    target: &Target,
+) -> Result<HashMap<i64, Part>, Problem> {
     let mut parts = HashMap::new();
     let mut after = 0;
     for _ in 0..TENANT_PAGES {
@@ -35,7 +39,8 @@ pub(super) async fn parts(store: &Store, wanted: Wanted) -> Result<HashMap<i64, 
         let Some(last) = page.last() else { break };
         after = last.id;
         for tenant in page {
-            if wanted.tenant_id.is_some_and(|id| id != tenant.id) {
+            let meant = wanted.tenant_id.is_none_or(|id| id == tenant.id);
+            if !meant || !target.holds(tenant.id) {
                 continue;
             }
             let (from, to) = (wanted.day.bounds(&tenant.timezone))

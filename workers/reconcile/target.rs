@@ -1,0 +1,96 @@
+//! The sink that is asked, and whose sales it holds.
+
+use std::collections::HashSet;
+
+use super::{super::outbound::Door, Problem};
+use crate::{
+    config::{Config, Secret},
+    domain::sink::{self, Sink, seal_owner},
+    store::{Store, StoreError},
+};
+
+/// Sinks read in one page.
+const PAGE: usize = 500;
+
+/// How a sink is asked, and about which tenants.
+pub(super) struct Target {
+    pub(super) endpoint: String,
+    pub(super) token: Secret,
+    pub(super) door: Door,
+    /// The tenant whose sink it is; `None`: those without a sink of their own.
+    own: Option<i64>,
+    /// Tenants with a sink of their own.
+    others: HashSet<i64>,
+}
+
+impl Target {
+    /// The sink called `name`, in this environment.
+    pub(super) async fn of(store: &Store, config: &Config, name: &str) -> Result<Self, Problem> {
+        let settings = &config.forwarding;
+        let timeout = config.reconcile.timeout_ms.duration();
+        let door = Door::new(timeout, settings.connect_timeout_ms.duration());
+        let others = with_their_own(store, config).await?;
+        if name == sink::DEFAULT {
+            return Ok(Self {
+                endpoint: settings.endpoint.clone(),
+                token: settings.token.clone(),
+                door,
+                own: None,
+                others,
+            });
+        }
+        let row = match store.sink_named(name).await {
+            Ok(row) if row.environment == config.auth.environment => row,
+            Ok(_) | Err(StoreError::Missing(_)) => return Err(Problem::NoSink),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            token: token(config, &row)?,
+            door: Door {
+                verify: row.settings.verify_ssl,
+                ca: row.settings.ca.clone(),
+                ..door
+            },
+            endpoint: row.settings.endpoint,
+            own: row.tenant_id,
+            others,
+        })
+    }
+
+    /// Whether the sales of a tenant go there now.
+    pub(super) fn holds(&self, tenant_id: i64) -> bool {
+        match self.own {
+            Some(own) => own == tenant_id,
+            None => !self.others.contains(&tenant_id),
+        }
+    }
+}
+
+async fn with_their_own(store: &Store, config: &Config) -> Result<HashSet<i64>, Problem> {
+    let (mut own, mut after) = (HashSet::new(), 0);
+    // Ends: there are no more sinks than may be.
+    for _ in 0..config.forwarding.most_sinks.div_ceil(PAGE) + 1 {
+        let page = store.list_sinks(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        own.extend(
+            page.iter()
+                .filter(|row| row.environment == config.auth.environment)
+                .filter_map(|row| row.tenant_id),
+        );
+    }
+    Ok(own)
+}
+
+fn token(config: &Config, row: &Sink) -> Result<Secret, Problem> {
+    let Some(sealed) = &row.settings.token else {
+        return Ok(Secret::default());
+    };
+    let seals = config
+        .seals()
+        .map_err(|error| Problem::Setup(error.to_string()))?;
+    seals
+        .open(&seal_owner(&row.name), sealed)
+        .map(Secret::new)
+        .map_err(|error| Problem::Setup(format!("the token of the sink: {error}")))
+}
