@@ -157,6 +157,42 @@ async fn what_a_set_left_under_way_is_settled_and_its_audit_taken_along() {
     assert_eq!((audits, sink.summary().duplicates), (SALES, 0), "sent once");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_learns_when_what_was_left_under_way_is_due_again() {
+    let mut world = World::new(|config| {
+        config.forwarding.patience_ms = Millis::new(1);
+        config.forwarding.timeout_ms = Millis::new(200);
+        config.forwarding.retry_min_ms = Millis::new(3_600_000);
+        config.forwarding.retry_max_ms = Millis::new(3_600_000);
+    })
+    .await;
+    let (till, sink) = shop(&mut world, 0).await;
+    sink.set_mode(Mode::always(Answer::Hang));
+    let jobs = world.due_sales(till, 1, 1).await;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        assert!(tokio::time::Instant::now() < deadline);
+        let verdict = world.run(Stage::Forwarding, &jobs).await.verdicts.remove(0);
+        match verdict {
+            Verdict::Retry {
+                code: "timeout",
+                after,
+            } => {
+                assert_eq!(after, Duration::from_secs(3600));
+                break;
+            }
+            Verdict::Retry { code, .. } => {
+                assert!(
+                    ["under_way", "sink_stuck", "claimed_elsewhere"].contains(&code),
+                    "{code}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_backlog_gets_its_share_and_what_is_new_goes_first() {
     let world = World::new(|config| {

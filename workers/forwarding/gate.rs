@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{super::schedule::jittered, sinks::Routes, webapp::WebApp};
+use super::{super::schedule::jittered, left::Left, sinks::Routes, webapp::WebApp};
 use crate::{outcome::Verdict, queue::Job};
 
 /// How long sales wait, at most, before it is looked again whether their sink takes them.
@@ -39,7 +39,7 @@ const fn is_late(job: &Job) -> bool {
 }
 
 /// Sorts the jobs of a set. A stuck sink matters only where there are others.
-pub(super) fn open<'a>(jobs: &'a [Job], routes: &Routes) -> Gate<'a> {
+pub(super) fn open<'a>(jobs: &'a [Job], routes: &Routes, left: &Left) -> Gate<'a> {
     let mut groups: HashMap<&str, Group<'_>> = HashMap::new();
     for job in jobs {
         let Ok(sink) = routes.of(job.tenant_id) else {
@@ -70,6 +70,10 @@ pub(super) fn open<'a>(jobs: &'a [Job], routes: &Routes) -> Gate<'a> {
         Some(Verdict::Retry { after, code })
     };
     for job in jobs {
+        if let Some(verdict) = left.again(job.key) {
+            gate.waits.push(Some(verdict));
+            continue;
+        }
         let found = routes.of(job.tenant_id);
         let group = found.and_then(|sink| groups.get_mut(sink.name()).ok_or("no_sink"));
         let wait = match group {

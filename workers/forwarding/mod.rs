@@ -66,7 +66,7 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         sinks,
         sendable,
         waits,
-    } = gate::open(jobs, &routes);
+    } = gate::open(jobs, &routes, &ctx.left);
     let claim = claim(ctx, &sendable).await?;
     // With one sink there is nobody to be held up.
     let patience = (!routes.is_lone()).then(|| ctx.config.forwarding.patience_ms.duration());

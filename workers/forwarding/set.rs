@@ -19,6 +19,7 @@ use super::{
     },
     batches::{self, Batch, Parcel},
     ends::{self, End, Ended},
+    left::UNDER_WAY,
     sender::Sender,
     webapp::WebApp,
 };
@@ -34,11 +35,14 @@ use crate::{
 /// Shortest time after which a job looks again at a sale that another claim holds.
 const HELD_AT_LEAST: Duration = Duration::from_millis(100);
 
+/// The verdict on a job whose sale another one of the same set has taken.
+const CLAIMED_ELSEWHERE: Verdict = Verdict::Retry {
+    after: HELD_AT_LEAST,
+    code: "claimed_elsewhere",
+};
+
 /// Longest time that a sale waits for others to be settled with it.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
-
-/// How long before a job looks what became of its sale that was left under way.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Renews a claim three times in its length for as long as it is polled. Where the record is away the
 /// claim may run out; the sales are then sent twice at worst, with the same ids.
@@ -76,7 +80,7 @@ pub(super) struct Run {
 /// What came of a set so far.
 #[derive(Default)]
 pub(super) struct Found {
-    verdicts: HashMap<i64, Verdict>,
+    pub(super) verdicts: HashMap<i64, Verdict>,
     pub(super) next: Vec<(Stage, Job)>,
 }
 
@@ -87,9 +91,8 @@ pub(super) struct Finished {
     claimed: HashSet<i64>,
     /// What follows, of sets before it too.
     pub(super) next: Vec<(Stage, Job)>,
-    /// When jobs without a verdict come back, and why.
-    again: Duration,
-    code: &'static str,
+    /// The verdict on jobs of the claim that have none of their own.
+    again: Verdict,
 }
 
 impl Finished {
@@ -98,10 +101,7 @@ impl Finished {
     pub(super) fn verdict(&mut self, sale: i64) -> Verdict {
         match self.verdicts.remove(&sale) {
             Some(verdict) => verdict,
-            None if self.claimed.contains(&sale) => Verdict::Retry {
-                after: self.again,
-                code: self.code,
-            },
+            None if self.claimed.contains(&sale) => self.again.clone(),
             None => Verdict::Done,
         }
     }
@@ -163,9 +163,9 @@ impl Run {
             None => Some((&mut task).await),
             Some(patience) => tokio::time::timeout(patience, &mut task).await.ok(),
         };
-        let (again, code) = match ended {
-            Some(_) => (HELD_AT_LEAST, "claimed_elsewhere"),
-            None => (LOOK_AGAIN, "under_way"),
+        let again = match ended {
+            Some(_) => CLAIMED_ELSEWHERE,
+            None => UNDER_WAY,
         };
         match ended {
             Some(Ok(worked)) => worked?,
@@ -173,7 +173,7 @@ impl Run {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(error) => tracing::warn!(%error, "a set was broken off"),
             },
-            None => left.adopt(task, Arc::clone(&found)),
+            None => left.adopt(task, claimed.clone(), Arc::clone(&found)),
         }
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = std::mem::take(&mut found.next);
@@ -183,7 +183,6 @@ impl Run {
             claimed,
             next,
             again,
-            code,
         })
     }
 
