@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 pub use alerts::Outlet;
 pub use directory::Directory;
-pub use forwarding::{Breakers, Sinks};
+pub use forwarding::{Breakers, Left, Sinks};
 pub use notification::{Callbacks, receiver as callback_receiver};
 
 use crate::{
@@ -45,6 +45,8 @@ pub struct Ctx {
     pub directory: Directory,
     /// The ways out to web applications.
     pub sinks: Sinks,
+    /// What sets of forwarding left under way.
+    pub left: Left,
     /// Whether a sink may be called.
     pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
@@ -65,8 +67,9 @@ impl Ctx {
         Ok(Self {
             directory: Directory::new(store.clone(), &config.fleet),
             sinks: Sinks::new(store.clone(), Arc::clone(&config))?,
+            left: Left::default(),
             breakers: Breakers::new(store.clone(), &config.forwarding),
-            callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
+            callbacks: Callbacks::new(&config)?,
             store,
             config,
         })

@@ -10,15 +10,15 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use reqwest::{Client, header::CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 
 use super::{
     Ctx, SetupError, outbound,
     schedule::{Budget, Schedule},
 };
 use crate::{
-    config::{self, Secret},
-    domain::{time::Timestamp, webhook::Signer},
+    config::{Config, Secret},
+    domain::{egress::Policy, time::Timestamp, webhook::Signer},
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
@@ -31,7 +31,7 @@ const NOT_REACHED: Duration = Duration::from_millis(500);
 /// The client for terminals' callback addresses.
 #[derive(Clone)]
 pub struct Callbacks {
-    client: Client,
+    client: outbound::Outside,
     schedule: Schedule,
     max_answer_bytes: usize,
     /// Keys that the secrets of the terminals are made from; may be empty.
@@ -39,16 +39,22 @@ pub struct Callbacks {
 }
 
 impl Callbacks {
-    pub(super) fn new(settings: &config::Notification, max_answer_bytes: usize) -> Result<Self, SetupError> {
+    pub(super) fn new(config: &Config) -> Result<Self, SetupError> {
+        let settings = &config.notification;
+        // Who names a callback is not who runs the fleet: private addresses are not for it.
+        let policy = Policy {
+            allow: config.egress.allow.clone(),
+            private: false,
+        };
         let timeout = settings.timeout_ms.duration();
         Ok(Self {
-            client: outbound::Door::new(timeout, timeout).client()?,
+            client: outbound::Door::new(timeout, timeout, policy).client()?,
             schedule: Schedule {
                 min: settings.retry_min_ms.duration(),
                 max: settings.retry_max_ms.duration(),
                 max_attempts: settings.max_attempts,
             },
-            max_answer_bytes,
+            max_answer_bytes: config.forwarding.max_answer_bytes,
             signing_keys: settings.signing_keys.clone(),
         })
     }
@@ -57,7 +63,10 @@ impl Callbacks {
         let Some(url) = outbound::web_address(&notice.url) else {
             return Answer::NoAddress;
         };
-        let mut call = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        let mut call = match self.client.post(url) {
+            Ok(call) => call.header(CONTENT_TYPE, "application/json"),
+            Err(code) => return Answer::Failure(code),
+        };
         // Loading refused keys that cannot be used.
         let receiver = receiver(notice.terminal_id);
         if let Ok(Some(signer)) = Signer::derived(self.signing_keys.reveal(), &receiver) {

@@ -64,7 +64,7 @@ pub(super) async fn run(setup: &Setup, command: NotifyCommand) -> Result<(), Fai
 
 async fn test(setup: &Setup) -> Result<(), Failure> {
     let config = setup.config()?;
-    let outlet = Outlet::new(&config.alerts).map_err(|error| Failure::usage(error.to_string()))?;
+    let outlet = Outlet::new(&config).map_err(|error| Failure::usage(error.to_string()))?;
     let channels = outlet.channels();
     if channels.is_empty() {
         return Err(Failure::usage(

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Millis, Secret};
+use crate::domain::network::Networks;
 
 /// `[forwarding]`
 #[derive(Clone, Debug, Deserialize)]
@@ -14,14 +15,30 @@ pub struct Forwarding {
     pub endpoint: String,
     /// Bearer token for it.
     pub token: Secret,
+    /// Whether the endpoint may be of a private network or of this machine.
+    pub allow_private: bool,
     /// How old what a worker knows of the sinks may be.
     pub sinks_refresh_ms: Millis,
     /// Most sinks there may be.
     pub most_sinks: usize,
     /// Most sales in one POST.
     pub batch_size: usize,
-    /// POSTs under way at the same time, within one set.
+    /// Fewest sales a batch is cut down to.
+    pub batch_size_min: usize,
+    /// How long an answer takes that counts as slow.
+    pub slow_ms: Millis,
+    /// POSTs under way at the same time to one sink, within one set.
     pub parallel: usize,
+    /// The same within one process.
+    pub sink_places: usize,
+    /// How long a set waits for a sink where there are others.
+    pub patience_ms: Millis,
+    /// Sales that waited before beside new ones, in percent of those.
+    pub late_percent: u8,
+    /// The same a second whatever is new.
+    pub late_per_s: u32,
+    /// How long after it was due a sale becomes a dead letter.
+    pub max_age_ms: Millis,
     /// How long one POST may take, answer included.
     pub timeout_ms: Millis,
     /// How long to wait for a connection.
@@ -49,6 +66,14 @@ pub struct Forwarding {
     pub breaker_open_ms: Millis,
     /// Most bytes read of an answer.
     pub max_answer_bytes: usize,
+}
+
+/// `[egress]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Networks that may be called although they are not public.
+    pub allow: Networks,
 }
 
 /// `[notification]`

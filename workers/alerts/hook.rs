@@ -1,11 +1,11 @@
 //! Posts a message, signed by the Standard Webhooks specification.
 
-use reqwest::{Client, Url, header::CONTENT_TYPE};
+use reqwest::{Url, header::CONTENT_TYPE};
 
 use super::super::{SetupError, outbound};
 use crate::{
-    config,
-    domain::{time::Timestamp, webhook::Signer},
+    config::Config,
+    domain::{egress::Policy, time::Timestamp, webhook::Signer},
     store::Message,
 };
 
@@ -13,13 +13,14 @@ use crate::{
 const ANSWER_BYTES: usize = 4096;
 
 pub(super) struct Hook {
-    client: Client,
+    client: outbound::Outside,
     url: Url,
     signer: Signer,
 }
 
 impl Hook {
-    pub(super) fn new(settings: &config::Alerts) -> Result<Option<Self>, SetupError> {
+    pub(super) fn new(config: &Config) -> Result<Option<Self>, SetupError> {
+        let settings = &config.alerts;
         let url = settings.webhook_url.reveal();
         if url.is_empty() {
             return Ok(None);
@@ -30,8 +31,13 @@ impl Hook {
             .map_err(|error| wrong(&error.to_string()))?
             .ok_or_else(|| wrong("there is no secret to sign with"))?;
         let timeout = settings.timeout_ms.duration();
+        // Who runs the fleet names it: it may be within the house.
+        let policy = Policy {
+            allow: config.egress.allow.clone(),
+            private: true,
+        };
         Ok(Some(Self {
-            client: outbound::Door::new(timeout, timeout).client()?,
+            client: outbound::Door::new(timeout, timeout, policy).client()?,
             url,
             signer,
         }))
@@ -40,7 +46,7 @@ impl Hook {
     pub(super) async fn post(&self, message: &Message) -> Result<(), &'static str> {
         let id = format!("msg_{}", message.uid);
         let signed = self.signer.sign(&id, Timestamp::now(), message.body.as_bytes());
-        let call = outbound::signed(self.client.post(self.url.clone()), signed)
+        let call = outbound::signed(self.client.post(self.url.clone())?, signed)
             .header(CONTENT_TYPE, "application/json")
             .body(message.body.clone());
         let mut answer = call.send().await.map_err(|error| outbound::failure(&error))?;

@@ -10,7 +10,7 @@ use mail::Mail;
 
 use super::{SetupError, schedule::Schedule};
 use crate::{
-    config,
+    config::Config,
     domain::time::Timestamp,
     store::{Channel, ClaimedMessages, Message, Sent, Store, StoreError},
     telemetry::metrics,
@@ -34,10 +34,11 @@ impl Outlet {
     ///
     /// # Errors
     /// An address or secret is of no use.
-    pub fn new(settings: &config::Alerts) -> Result<Self, SetupError> {
+    pub fn new(config: &Config) -> Result<Self, SetupError> {
+        let settings = &config.alerts;
         Ok(Self {
             mail: Mail::new(settings)?,
-            hook: Hook::new(settings)?,
+            hook: Hook::new(config)?,
             schedule: Schedule {
                 min: settings.retry_min_ms.duration(),
                 max: settings.retry_max_ms.duration(),

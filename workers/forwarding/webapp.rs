@@ -1,19 +1,24 @@
 //! The way out to a web application: one POST, and what came of it.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
-    Client, Url,
+    Url,
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
 };
 
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
+    lane::{Fit, Lane},
 };
 use crate::{
     config::{Config, Secret},
     domain::{
+        egress::Policy,
         forward::Envelope,
         sink::{self, Sink},
         trace::TraceContext,
@@ -25,6 +30,16 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The status that says that a batch is too large.
+const TOO_LARGE: u16 = 413;
+
+/// What came of a POST.
+pub(super) struct Answered {
+    pub(super) ruling: Ruling,
+    /// The batch was too large as such.
+    pub(super) too_large: bool,
+}
 
 /// How much of the time of a set one call may take at most.
 const LONGEST_CALL: (u32, u32) = (5, 6);
@@ -48,12 +63,21 @@ pub(super) struct WebApp {
     endpoint: Option<Url>,
     /// `None` where it cannot be opened: nothing is sent.
     token: Option<Secret>,
-    pub(super) batch_size: usize,
+    batch_size: usize,
+    /// What this process keeps for the sink whatever its settings.
+    pub(super) lane: Arc<Lane>,
     pub(super) timeout: Duration,
-    client: OnceLock<Option<Client>>,
+    client: OnceLock<Option<outbound::Outside>>,
     door: outbound::Door,
     retry_after_max: Duration,
     max_answer_bytes: usize,
+}
+
+fn policy(config: &Config, private: bool) -> Policy {
+    Policy {
+        allow: config.egress.allow.clone(),
+        private,
+    }
 }
 
 impl WebApp {
@@ -66,7 +90,11 @@ impl WebApp {
         let endpoint = outbound::web_address(&settings.endpoint)
             .ok_or_else(|| SetupError("forwarding.endpoint is not an http or https address".to_owned()))?;
         let timeout = settings.timeout_ms.duration();
-        let door = outbound::Door::new(timeout, settings.connect_timeout_ms.duration());
+        let door = outbound::Door::new(
+            timeout,
+            settings.connect_timeout_ms.duration(),
+            policy(config, settings.allow_private),
+        );
         let client = door.client()?;
         Ok(Some(Self {
             name: sink::DEFAULT.to_owned(),
@@ -75,6 +103,7 @@ impl WebApp {
             endpoint: Some(endpoint),
             token: Some(settings.token.clone()),
             batch_size: settings.batch_size,
+            lane: Arc::new(Lane::new(settings)),
             timeout,
             client: OnceLock::from(Some(client)),
             door,
@@ -83,8 +112,13 @@ impl WebApp {
         }))
     }
 
-    /// The sink of a row.
-    pub(super) fn of_row(row: &Sink, token: Option<Secret>, config: &Config) -> Self {
+    /// The sink of a row, in the lane of what it was before.
+    pub(super) fn of_row(
+        row: &Sink,
+        token: Option<Secret>,
+        config: &Config,
+        before: Option<&Arc<WebApp>>,
+    ) -> Self {
         let (settings, kept) = (&config.forwarding, &row.settings);
         // A call that outlasts its set would never be judged.
         let longest = config.pool(Stage::Forwarding).timeout_ms.duration() * LONGEST_CALL.0 / LONGEST_CALL.1;
@@ -96,16 +130,40 @@ impl WebApp {
             endpoint: outbound::web_address(&kept.endpoint),
             token,
             batch_size: usize::try_from(kept.batch_size).unwrap_or(1),
+            lane: before.map_or_else(
+                || Arc::new(Lane::new(settings)),
+                |before| Arc::clone(&before.lane),
+            ),
             timeout,
             client: OnceLock::new(),
             door: outbound::Door {
                 verify: kept.verify_ssl,
                 ca: kept.ca.clone(),
-                ..outbound::Door::new(timeout, settings.connect_timeout_ms.duration())
+                ..outbound::Door::new(
+                    timeout,
+                    settings.connect_timeout_ms.duration(),
+                    policy(config, kept.allow_private),
+                )
             },
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
         }
+    }
+
+    /// Most sales in the next batch.
+    pub(super) fn batch_size(&self) -> usize {
+        self.lane.batch_size(self.batch_size)
+    }
+
+    /// Learns from how a batch of `sales` went. What says nothing about its size teaches nothing.
+    pub(super) fn learn(&self, sales: usize, took: Duration, ruling: &Ruling, too_large: bool) {
+        let fit = match ruling {
+            _ if too_large => Fit::Large,
+            Ruling::Accepted | Ruling::Named(_) => Fit::Well,
+            Ruling::Later { code: "timeout", .. } => Fit::Large,
+            Ruling::Later { .. } | Ruling::Refused { .. } => return,
+        };
+        self.lane.learn(sales, self.batch_size, took, fit);
     }
 
     /// Its name, which no other sink has.
@@ -127,7 +185,7 @@ impl WebApp {
     }
 
     /// What a call needs.
-    fn parts(&self) -> Result<(&Client, &Url, &Secret), &'static str> {
+    fn parts(&self) -> Result<(&outbound::Outside, &Url, &Secret), &'static str> {
         match (self.client(), &self.endpoint, &self.token) {
             (Some(client), Some(endpoint), Some(token)) => Ok((client, endpoint, token)),
             _ => Err("sink_unusable"),
@@ -135,7 +193,7 @@ impl WebApp {
     }
 
     /// The client, made when it is first needed: that reads every root certificate of the machine.
-    fn client(&self) -> Option<&Client> {
+    fn client(&self) -> Option<&outbound::Outside> {
         let made = self.client.get_or_init(|| {
             let made = self.door.client();
             made.map_err(|error| tracing::error!(sink = self.name, %error, "a sink cannot be used"))
@@ -145,21 +203,29 @@ impl WebApp {
     }
 
     /// Posts a batch and judges the answer.
-    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
-        match self.reply(envelope, origin).await {
+    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Answered {
+        let reply = self.reply(envelope, origin).await;
+        let too_large = reply.as_ref().is_ok_and(|reply| reply.status == TOO_LARGE);
+        let ruling = match reply {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
                 after: None,
-                health: Health::Ill,
+                // Nobody was asked: the settings are wrong, or a name leads where it must not.
+                health: if code == outbound::REFUSED {
+                    Health::Busy
+                } else {
+                    Health::Ill
+                },
             },
-        }
+        };
+        Answered { ruling, too_large }
     }
 
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
         let (client, endpoint, token) = self.parts()?;
         let mut call = client
-            .post(endpoint.clone())
+            .post(endpoint.clone())?
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, &envelope.idempotency_key)
             .body(envelope.body.clone());

@@ -1,6 +1,6 @@
 //! Asks a web application for control totals and lists.
 
-use reqwest::{Client, Url, header::CONTENT_TYPE};
+use reqwest::{Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use super::{super::outbound, Problem, target::Target};
@@ -77,7 +77,7 @@ pub(super) struct Said {
 
 /// The way to one web application.
 pub(super) struct Sink {
-    client: Client,
+    client: outbound::Outside,
     address: Url,
     token: Secret,
     max_answer_bytes: usize,
@@ -120,6 +120,7 @@ impl Sink {
         let mut call = self
             .client
             .post(self.address.clone())
+            .map_err(Problem::NoAnswer)?
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         if !self.token.reveal().is_empty() {

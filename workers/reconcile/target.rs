@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use super::{super::outbound::Door, Problem};
 use crate::{
     config::{Config, Secret},
-    domain::sink::{self, Sink, seal_owner},
+    domain::{
+        egress::Policy,
+        sink::{self, Sink, seal_owner},
+    },
     store::{Store, StoreError},
 };
 
@@ -28,13 +31,17 @@ impl Target {
     pub(super) async fn of(store: &Store, config: &Config, name: &str) -> Result<Self, Problem> {
         let settings = &config.forwarding;
         let timeout = config.reconcile.timeout_ms.duration();
-        let door = Door::new(timeout, settings.connect_timeout_ms.duration());
+        let policy = |private| Policy {
+            allow: config.egress.allow.clone(),
+            private,
+        };
+        let door = |private| Door::new(timeout, settings.connect_timeout_ms.duration(), policy(private));
         let others = with_their_own(store, config).await?;
         if name == sink::DEFAULT {
             return Ok(Self {
                 endpoint: settings.endpoint.clone(),
                 token: settings.token.clone(),
-                door,
+                door: door(settings.allow_private),
                 own: None,
                 others,
             });
@@ -49,7 +56,7 @@ impl Target {
             door: Door {
                 verify: row.settings.verify_ssl,
                 ca: row.settings.ca.clone(),
-                ..door
+                ..door(row.settings.allow_private)
             },
             endpoint: row.settings.endpoint,
             own: row.tenant_id,
