@@ -227,7 +227,7 @@ impl Fleet {
         store: &Store,
         queue: &Queue,
     ) -> Result<(), FleetError> {
-        let outlet = workers::Outlet::new(&config)?;
+        let outlet = workers::Outlet::new(config)?;
         let sweeper = sweeper::run(store.clone(), queue.clone(), config.clone(), self.stop.clone());
         let retention = retention::run(store.clone(), config.retention, self.stop.clone());
         self.roles.spawn(async move {
