@@ -3,6 +3,7 @@
 
 mod bench;
 mod breaker;
+mod capacity;
 mod checksum;
 mod config;
 mod contract;
@@ -96,6 +97,7 @@ enum Command {
     Sink(sink::Args),
     Sim(sim::Args),
     Bench(bench::Args),
+    Capacity(capacity::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -137,6 +139,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sink(args) => sink::run(&setup, args).await,
         Command::Sim(args) => sim::run(&setup, args).await,
         Command::Bench(args) => bench::run(&setup, args).await,
+        Command::Capacity(args) => capacity::run(&setup, &args),
     }
 }
 
