@@ -5,11 +5,13 @@
 
 mod auth;
 mod checks;
+mod kept;
 mod layers;
 mod limits;
 mod outbound;
 mod reconcile;
 mod retention;
+mod secrets;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
 pub use reconcile::Reconcile;
 pub use retention::Retention;
+pub use secrets::Secrets;
 pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
 
@@ -89,6 +92,8 @@ pub struct Config {
     pub ingress: Ingress,
     /// Tokens and who may have them.
     pub auth: Auth,
+    /// The key of what must be read again.
+    pub secrets: Secrets,
     /// The admin API.
     pub admin: Admin,
     /// Signs of life of terminals.

@@ -12,7 +12,7 @@ use tsms::{
     store::{ActionRow, Store},
 };
 
-use super::{Exit, Failure, Setup, directory::Page, print};
+use super::{Failure, Setup, directory::Page, print};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Breakers that are listed; more than there are sinks.
@@ -100,7 +100,8 @@ async fn force(store: &Store, open: bool, args: OrderArgs) -> Result<(), Failure
         reason,
     } = args;
     if sink != breaker::DEFAULT_SINK && store.breaker(&sink).await?.is_none() {
-        return Err(Failure::new(Exit::Missing, format!("there is no sink {sink}")));
+        // One that never failed has no breaker yet.
+        store.sink_named(&sink).await?;
     }
     let now = Timestamp::now();
     let force = Force {

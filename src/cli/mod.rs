@@ -22,6 +22,7 @@ mod roles;
 mod scale;
 mod sim;
 mod sink;
+mod sinks;
 mod token;
 mod up;
 
@@ -84,6 +85,8 @@ enum Command {
     Breaker(breaker::BreakerCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    #[command(subcommand)]
+    Sinks(sinks::SinksCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
     #[command(subcommand)]
@@ -130,6 +133,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reconcile(args) => reconcile::run(&setup, args).await,
         Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),

@@ -64,7 +64,10 @@ struct Summary<'a> {
 
 pub(super) async fn run(setup: &Setup, args: ReconcileArgs) -> Result<(), Failure> {
     if args.sink != DEFAULT_SINK {
-        let words = format!("no sink is called {:?}; there is {DEFAULT_SINK}", args.sink);
+        let words = format!(
+            "only {DEFAULT_SINK}, the sink of the settings, can be asked, not {:?}",
+            args.sink
+        );
         return Err(Failure::new(Exit::Missing, words));
     }
     let config = setup.config()?;

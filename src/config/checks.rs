@@ -2,7 +2,7 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis, auth};
+use super::{Config, ConfigError, Millis, auth, secrets};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
 const MAY_BE_ZERO: [&str; 6] = [
@@ -69,6 +69,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     rules(config, &mut found);
     running(config, &mut found);
     found.0.extend(auth::problems(config));
+    found.0.extend(secrets::problems(config));
     found.0
 }
 
@@ -275,9 +276,6 @@ fn stages(config: &Config, found: &mut Found) {
 
 fn outside(config: &Config, found: &mut Found) {
     let forwarding = &config.forwarding;
-    found.when(forwarding.enabled && forwarding.endpoint.is_empty(), || {
-        "forwarding.enabled without forwarding.endpoint: there is nowhere to send to".to_owned()
-    });
     let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
     found.when(
         !forwarding.endpoint.is_empty() && !web(&forwarding.endpoint),

@@ -14,6 +14,10 @@ pub struct Forwarding {
     pub endpoint: String,
     /// Bearer token for it.
     pub token: Secret,
+    /// How old what a worker knows of the sinks may be.
+    pub sinks_refresh_ms: Millis,
+    /// Most sinks there may be.
+    pub most_sinks: usize,
     /// Most sales in one POST.
     pub batch_size: usize,
     /// POSTs under way at the same time, within one set.

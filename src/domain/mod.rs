@@ -23,6 +23,8 @@ pub mod reversal;
 pub mod rotation;
 pub mod rules;
 pub mod sale;
+pub mod seal;
+pub mod sink;
 pub mod time;
 pub mod token;
 pub mod trace;

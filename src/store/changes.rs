@@ -43,6 +43,8 @@ pub enum Subject {
     Order(i64),
     /// An order about dead letters; never in the feed either.
     Redrive(i64),
+    /// A sink; never in the feed, workers follow an epoch of their own.
+    Sink(i64),
     /// The breaker of a sink; never in the feed either.
     Breaker(i64),
 }
@@ -119,6 +121,7 @@ impl Subject {
             Subject::Width(_) => "width",
             Subject::Order(_) => "order",
             Subject::Redrive(_) => "redrive",
+            Subject::Sink(_) => "sink",
             Subject::Breaker(_) => "breaker",
         }
     }
@@ -134,6 +137,7 @@ impl Subject {
             | Subject::Width(id)
             | Subject::Order(id)
             | Subject::Redrive(id)
+            | Subject::Sink(id)
             | Subject::Breaker(id) => id,
         }
     }
@@ -149,6 +153,7 @@ impl Subject {
             "width" => Ok(Subject::Width(id)),
             "order" => Ok(Subject::Order(id)),
             "redrive" => Ok(Subject::Redrive(id)),
+            "sink" => Ok(Subject::Sink(id)),
             "breaker" => Ok(Subject::Breaker(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }

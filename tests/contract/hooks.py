@@ -74,6 +74,8 @@ def administer(name, case):
     body = case.body
     if name in ("createTerminal", "enrol"):
         body["tenant_id"] = TILL["tenant_id"]
+    if name in ("createSink", "changeSink"):
+        sink(body)
     if body.get("expires_at") is not None:
         body["expires_at"] = "2099-12-31T00:00:00Z"
     if name == "forceBreaker":
@@ -91,6 +93,21 @@ def administer(name, case):
             body["abilities"] = ["admin:tenants"]
         if body.get("networks") is not None:
             body["networks"] = "10.0.0.0/8, 192.0.2.7"
+
+
+def sink(body):
+    """One that nothing is sent to: of another environment, or disabled."""
+    if "name" in body:
+        body["name"] = "s" + str(next(NUMBERS))
+        body["environment"] = "e" + str(next(NUMBERS))
+    else:
+        body["enabled"] = False
+    if body.get("endpoint") is not None:
+        body["endpoint"] = "https://mall.example/in"
+    if body.get("tenant_id") is not None:
+        body["tenant_id"] = TILL["tenant_id"]
+    # A schema cannot say what a certificate is.
+    body.pop("ca", None)
 
 
 def soon():

@@ -40,6 +40,7 @@ mod reversals;
 mod revocation;
 mod sandbox;
 mod sight;
+mod sinks;
 mod trace;
 mod voids;
 mod webapp;

@@ -309,6 +309,8 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
         r#"
 [database]
 url = "{database}"
+[secrets]
+key = "the key of the systems under test"
 [forwarding]
 enabled = true
 endpoint = "http://{sink}{path}"

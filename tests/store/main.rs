@@ -31,6 +31,7 @@ mod notifying;
 mod refunding;
 mod reversing;
 mod schema;
+mod sinks;
 mod sweeping;
 mod validating;
 
@@ -124,6 +125,9 @@ on_both! {
         orders_hold_until_they_end_or_are_lifted,
         ingresses_count_while_they_are_heard,
         refusals_add_up_by_the_hour;
+    sinks:
+        a_sink_is_made_changed_and_removed,
+        a_tenant_has_one_sink_and_a_name_is_used_once;
     forgetting:
         old_bookkeeping_is_forgotten_and_nothing_of_a_sale,
         a_round_ends_when_nothing_old_is_left;

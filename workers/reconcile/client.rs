@@ -98,7 +98,8 @@ impl Sink {
             .ok()
             .filter(|address| matches!(address.scheme(), "http" | "https"))
             .ok_or(Problem::NoAddress)?;
-        let client = outbound::client(settings.timeout_ms.duration(), connect_timeout)
+        let client = outbound::Door::new(settings.timeout_ms.duration(), connect_timeout)
+            .client()
             .map_err(|error| Problem::Setup(error.to_string()))?;
         Ok(Self {
             client,

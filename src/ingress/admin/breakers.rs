@@ -302,7 +302,8 @@ async fn release(
 /// The breaker of a sink that there is, if anything ever happened to it.
 async fn known(store: &Store, sink: &str) -> Result<Option<breaker::Breaker>, StoreError> {
     match store.breaker(sink).await? {
-        None if sink != DEFAULT_SINK => Err(StoreError::Missing("sink")),
+        // One that never failed has no breaker yet.
+        None if sink != DEFAULT_SINK => store.sink_named(sink).await.map(|_| None),
         found => Ok(found),
     }
 }

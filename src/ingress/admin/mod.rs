@@ -7,6 +7,7 @@
 mod breakers;
 mod limits;
 mod records;
+mod sinks;
 mod tenants;
 mod terminals;
 mod tokens;
@@ -40,6 +41,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(terminals::api())
         .merge(tokens::api())
         .merge(limits::api())
+        .merge(sinks::api())
         .merge(breakers::api())
         .merge(records::api())
 }
@@ -60,6 +62,8 @@ pub(super) struct Terminals;
 pub(super) struct Tokens;
 /// Rate limits.
 pub(super) struct Limits;
+/// Sinks.
+pub(super) struct Sinks;
 /// The breakers of the sinks.
 pub(super) struct Breakers;
 /// Security events, and who changed what.
@@ -76,6 +80,9 @@ impl Area for Tokens {
 }
 impl Area for Limits {
     const ABILITY: &'static str = ability::ADMIN_LIMITS;
+}
+impl Area for Sinks {
+    const ABILITY: &'static str = ability::ADMIN_SINKS;
 }
 impl Area for Breakers {
     const ABILITY: &'static str = ability::ADMIN_BREAKERS;
