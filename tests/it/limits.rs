@@ -373,9 +373,7 @@ async fn several_ingresses_share_the_quota() {
         tokio::time::timeout(DEADLINE, limiter.together()).await.unwrap();
     }
     let back = asking.await.unwrap();
-    assert!(
-        most_in_a_window(&[alone, back].concat()) <= QUOTA,
-        "nothing doubled at the return"
-    );
+    let most = most_in_a_window(&[alone, back].concat());
+    assert!(most <= QUOTA, "{most} at the return");
     stop.cancel();
 }
