@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub use auth::{Admin, Auth};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
-pub use outbound::{Forwarding, Notification};
+pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
 pub use retention::Retention;
 pub use secrets::Secrets;
@@ -108,6 +108,8 @@ pub struct Config {
     pub stage: BTreeMap<String, StagePool>,
     /// Delivery to the web application.
     pub forwarding: Forwarding,
+    /// Which addresses may be called.
+    pub egress: Egress,
     /// Callbacks to terminals.
     pub notification: Notification,
     /// Reconciliation with the web application.
