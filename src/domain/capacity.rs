@@ -25,21 +25,21 @@ pub struct Budget {
 /// Measured as `docs/capacity.md` says.
 pub const BUDGET: Budget = Budget {
     cpu_us: [
-        ("mariadbd", 140),
-        ("redis", 40),
-        ("ingress", 55),
-        ("validation", 14),
-        ("processing", 10),
-        ("forwarding", 25),
-        ("audit", 13),
+        ("mariadbd", 130),
+        ("redis", 50),
+        ("ingress", 65),
+        ("validation", 24),
+        ("processing", 19),
+        ("forwarding", 31),
+        ("audit", 11),
         ("notification", 1),
     ],
     embedded_per_s: 6_000,
-    fleet_table_bytes: 4_000,
-    embedded_table_bytes: 4_000,
+    fleet_table_bytes: 3_600,
+    embedded_table_bytes: 3_000,
     job_bytes: 1_600,
-    connection_bytes: 19_000,
-    request_bytes: 1_400,
+    connection_bytes: 4_000,
+    request_bytes: 1_410,
 };
 
 /// A load, and what shall be kept.
