@@ -9,6 +9,7 @@ mod layers;
 mod limits;
 mod outbound;
 mod retention;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -22,6 +23,7 @@ pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
 pub use retention::Retention;
+pub use stages::{Autoscaler, AutoscalerMode, Span, StagePool};
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -97,6 +99,8 @@ pub struct Config {
     pub ops: Ops,
     /// Pools, by stage name.
     pub stage: BTreeMap<String, StagePool>,
+    /// How pools are made wider and narrower by themselves.
+    pub autoscaler: Autoscaler,
     /// Delivery to the web application.
     pub forwarding: Forwarding,
     /// Callbacks to terminals.
@@ -289,30 +293,6 @@ pub struct Ops {
     pub tenant_series: usize,
 }
 
-/// `[stage.<name>]`
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StagePool {
-    /// Sets of jobs worked on at the same time in one process.
-    pub concurrency: usize,
-    /// Further sets at the same time, only of tenants within their share; 0 for none.
-    pub express: usize,
-    /// Most jobs in one set.
-    pub batch: usize,
-    /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
-    pub gather_ms: Millis,
-    /// How long a set may take.
-    pub timeout_ms: Millis,
-    /// After this long without renewal a taken job is given to another worker.
-    pub lease_ms: Millis,
-    /// Deliveries after which a job that was never acknowledged is parked as poison.
-    pub max_deliveries: u32,
-    /// Pause before a failed set is tried again; doubles up to `retry_max_ms`.
-    pub retry_min_ms: Millis,
-    /// Longest pause between tries.
-    pub retry_max_ms: Millis,
-}
-
 /// `[sweeper]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -382,6 +362,12 @@ impl Config {
     #[must_use]
     pub fn pool(&self, stage: Stage) -> StagePool {
         self.stage[stage.name()]
+    }
+
+    /// Sets of jobs of `stage` at a time in one process, as long as nobody asks for another number.
+    #[must_use]
+    pub fn width(&self, stage: Stage) -> u64 {
+        u64::try_from(self.pool(stage).concurrency).unwrap_or(u64::MAX)
     }
 
     /// Whether the settings fit roles in processes of their own, which only share what is outside
