@@ -4,12 +4,16 @@
 //! refused, and so are pairs that contradict each other.
 
 mod auth;
+mod autoscaler;
 mod checks;
+mod kept;
 mod layers;
 mod limits;
 mod outbound;
+mod reconcile;
 mod retention;
-mod stages;
+mod secrets;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -19,11 +23,14 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use serde::Deserialize;
 
 pub use auth::{Admin, Auth};
+pub use autoscaler::{Autoscaler, AutoscalerMode, Span};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Forwarding, Notification};
+pub use reconcile::Reconcile;
 pub use retention::Retention;
-pub use stages::{Autoscaler, AutoscalerMode, Span, StagePool};
+pub use secrets::Secrets;
+pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -87,6 +94,8 @@ pub struct Config {
     pub ingress: Ingress,
     /// Tokens and who may have them.
     pub auth: Auth,
+    /// The key of what must be read again.
+    pub secrets: Secrets,
     /// The admin API.
     pub admin: Admin,
     /// Signs of life of terminals.
@@ -105,6 +114,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// Callbacks to terminals.
     pub notification: Notification,
+    /// Reconciliation with the web application.
+    pub reconcile: Reconcile,
     /// Default business rules.
     pub rules: RuleSet,
     /// The sweeper.

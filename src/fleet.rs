@@ -189,7 +189,7 @@ impl Fleet {
         stages: &[Stage],
     ) -> Result<(), FleetError> {
         let ctx = workers::Ctx::new(store.clone(), config.clone())?;
-        let control = Control::new(store.clone(), config.clone(), stages);
+        let control = Control::new(store.clone(), config.clone(), stages, ctx.breakers.clone());
         control.look().await;
         for &stage in stages {
             let settings = config.pool(stage);
@@ -197,6 +197,7 @@ impl Fleet {
                 // The most there may ever be; the valve says how many there are.
                 concurrency: settings.concurrency.max(config.fleet.max_concurrency),
                 express: settings.express,
+                ahead: settings.ahead,
                 batch: settings.batch,
                 gather: settings.gather_ms.duration(),
                 lease: settings.lease_ms.duration(),

@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod queue;
 pub mod runner;
 pub mod scheduler;
+pub mod sinks;
 pub mod stage;
 pub mod standin;
 pub mod store;

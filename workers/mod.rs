@@ -11,6 +11,7 @@ mod forwarding;
 mod notification;
 mod outbound;
 mod processing;
+pub mod reconcile;
 mod schedule;
 mod validation;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use directory::Directory;
-pub use forwarding::WebApp;
+pub use forwarding::{Breakers, Sinks};
 pub use notification::Callbacks;
 
 use crate::{
@@ -40,8 +41,10 @@ pub struct Ctx {
     pub config: Arc<Config>,
     /// Terminals and tenants, cached.
     pub directory: Directory,
-    /// The way out to the web application.
-    pub webapp: WebApp,
+    /// The ways out to web applications.
+    pub sinks: Sinks,
+    /// Whether a sink may be called.
+    pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
     pub callbacks: Callbacks,
 }
@@ -55,11 +58,12 @@ impl Ctx {
     /// Sets up what the workers share.
     ///
     /// # Errors
-    /// The HTTP client cannot be built, or the endpoint is not a URL.
+    /// The HTTP client cannot be built, or the endpoint of the settings is not a URL.
     pub fn new(store: Store, config: Arc<Config>) -> Result<Self, SetupError> {
         Ok(Self {
             directory: Directory::new(store.clone(), &config.fleet),
-            webapp: WebApp::new(&config.forwarding)?,
+            sinks: Sinks::new(store.clone(), Arc::clone(&config))?,
+            breakers: Breakers::new(store.clone(), &config.forwarding),
             callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
             store,
             config,

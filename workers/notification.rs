@@ -40,7 +40,7 @@ impl Callbacks {
     pub(super) fn new(settings: &config::Notification, max_answer_bytes: usize) -> Result<Self, SetupError> {
         let timeout = settings.timeout_ms.duration();
         Ok(Self {
-            client: outbound::client(timeout, timeout)?,
+            client: outbound::Door::new(timeout, timeout).client()?,
             schedule: Schedule {
                 min: settings.retry_min_ms.duration(),
                 max: settings.retry_max_ms.duration(),

@@ -3,37 +3,65 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, Url, redirect::Policy};
+use reqwest::{Certificate, Client, Response, Url, redirect::Policy};
 
 use super::SetupError;
 
 /// How TSMS names itself.
 const USER_AGENT: &str = concat!("tsms/", env!("CARGO_PKG_VERSION"));
 
-/// A client that follows no redirect (a redirected POST would lose its body or its bearer token's
-/// meaning) and gives up after `timeout`, answer included.
-pub(super) fn client(timeout: Duration, connect_timeout: Duration) -> Result<Client, SetupError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let installed = rustls::crypto::ring::default_provider().install_default();
-        if installed.is_err() {
-            tracing::debug!("another part of the process chose the TLS provider meanwhile");
+/// How calls go out.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// How long a call may take, answer included.
+    pub(super) timeout: Duration,
+    /// How long to wait for a connection.
+    pub(super) connect_timeout: Duration,
+    /// Whether certificates are verified.
+    pub(super) verify: bool,
+    /// Certificates in PEM that are trusted besides those of the machine.
+    pub(super) ca: Option<String>,
+}
+
+impl Door {
+    pub(super) const fn new(timeout: Duration, connect_timeout: Duration) -> Self {
+        Self {
+            timeout,
+            connect_timeout,
+            verify: true,
+            ca: None,
         }
     }
-    let settings = || {
-        Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(Policy::none())
-            .timeout(timeout)
-            .connect_timeout(connect_timeout)
-    };
-    settings().build().or_else(|error| {
-        // A machine without root certificates can still send over plain HTTP to itself.
-        tracing::warn!(%error, "no root certificates: every https address will be refused");
-        settings()
-            .tls_certs_only([])
-            .build()
-            .map_err(|error| SetupError(format!("HTTP client: {error}")))
-    })
+
+    /// A client that follows no redirect (a redirected POST would lose its body or its bearer token's
+    /// meaning) and gives up after the time limit.
+    pub(super) fn client(&self) -> Result<Client, SetupError> {
+        let cannot = |error: reqwest::Error| SetupError(format!("HTTP client: {error}"));
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            let installed = rustls::crypto::ring::default_provider().install_default();
+            if installed.is_err() {
+                tracing::debug!("another part of the process chose the TLS provider meanwhile");
+            }
+        }
+        let extra = match &self.ca {
+            Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(cannot)?,
+            None => Vec::new(),
+        };
+        let settings = || {
+            Client::builder()
+                .user_agent(USER_AGENT)
+                .redirect(Policy::none())
+                .timeout(self.timeout)
+                .connect_timeout(self.connect_timeout)
+                .tls_danger_accept_invalid_certs(!self.verify)
+        };
+        let merged = settings().tls_certs_merge(extra.clone()).build();
+        merged.or_else(|error| {
+            // A machine without root certificates can still send over plain HTTP to itself.
+            tracing::warn!(%error, "no root certificates: only those that are given are trusted");
+            settings().tls_certs_only(extra).build().map_err(cannot)
+        })
+    }
 }
 
 /// An `http` or `https` address.
@@ -100,7 +128,9 @@ mod tests {
     #[test]
     fn a_client_can_be_built_twice() {
         for _ in 0..2 {
-            client(Duration::from_secs(1), Duration::from_secs(1)).unwrap();
+            Door::new(Duration::from_secs(1), Duration::from_secs(1))
+                .client()
+                .unwrap();
         }
     }
 }

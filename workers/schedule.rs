@@ -67,7 +67,12 @@ impl Budget {
 
     /// Whether one more call may start. The first always may: its time limit is below the set's.
     pub(super) fn left(&self) -> bool {
-        self.started.elapsed() <= self.allowed
+        self.left_for(Duration::ZERO)
+    }
+
+    /// Whether a call may start that takes at most `more` longer than the one the budget is for.
+    pub(super) fn left_for(&self, more: Duration) -> bool {
+        self.started.elapsed() <= self.allowed.saturating_sub(more)
     }
 }
 
@@ -108,5 +113,7 @@ mod tests {
             allowed: Duration::from_secs(1),
         };
         assert!(!spent.left());
+        let whole = Budget::new(Duration::from_secs(3600), Duration::ZERO);
+        assert!(whole.left_for(Duration::from_secs(3000)) && !whole.left_for(Duration::from_secs(3600)));
     }
 }

@@ -14,13 +14,13 @@ use super::{
 use crate::stage::Stage;
 
 /// Connections that post a burst.
-const CONNECTIONS: usize = 256;
+pub(super) const CONNECTIONS: usize = 256;
 
 /// Sales signed at a time, so that the bench itself stays small.
 const PART: usize = 50_000;
 
 /// Longest time that a burst or a part of a backlog may take to be accepted.
-const LIMIT: Duration = Duration::from_secs(900);
+pub(super) const LIMIT: Duration = Duration::from_secs(900);
 
 /// With these settings one process accepts and leaves nearly everything in the record: the queue
 /// in memory has no room, and the sweeper has no reason to look.

@@ -14,6 +14,7 @@ mod database;
 mod delivery;
 mod fairness;
 mod fixed;
+mod growth;
 mod load;
 mod meter;
 mod process;
@@ -74,6 +75,8 @@ pub struct Options {
     pub most_sales: usize,
     /// Sales of the backlog.
     pub backlog: usize,
+    /// Sales by which the tables grow.
+    pub growth: usize,
     /// Single sales while idle.
     pub singles: usize,
     /// Connections kept open and silent, at most.
@@ -101,6 +104,8 @@ pub enum Kind {
     Connections,
     /// Quiet tenants alone, and beside one that sends a thousand times as much.
     Fairness,
+    /// Burst after burst, to see what the size of the tables costs.
+    Growth,
 }
 
 /// The bench could not be run to its end.
@@ -199,6 +204,7 @@ impl Bench {
             Kind::Backlog => self.backlog().await?,
             Kind::Connections => self.connections().await?,
             Kind::Fairness => self.fairness().await?,
+            Kind::Growth => self.growth().await?,
         }
         Ok(())
     }

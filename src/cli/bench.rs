@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Sales of the backlog.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=5_000_000))]
     backlog: Option<u32>,
+    /// Sales by which the tables grow; 1,000,000 take some 4 GB.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=20_000_000))]
+    growth: Option<u32>,
     /// Where the data goes meanwhile; the disk under it decides much.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -75,6 +78,8 @@ enum ScenarioWord {
     Connections,
     /// Quiet tenants alone, then beside one that sends a thousand times as much, then beside its backlog.
     Fairness,
+    /// Burst after burst, to see what the size of the tables costs.
+    Growth,
 }
 
 impl ScenarioWord {
@@ -88,6 +93,7 @@ impl ScenarioWord {
             Self::Backlog => Kind::Backlog,
             Self::Connections => Kind::Connections,
             Self::Fairness => Kind::Fairness,
+            Self::Growth => Kind::Growth,
         }
     }
 }
@@ -136,6 +142,7 @@ fn options(setup: &Setup, args: &Args) -> Options {
         seconds: args.seconds.unwrap_or(if args.quick { 2 } else { 30 }),
         most_sales: number(None, 500, 100_000),
         backlog: number(args.backlog, 2000, 100_000),
+        growth: number(args.growth, 2000, 1_000_000),
         singles: number(None, 20, 200),
         idle_connections: if args.quick { 200 } else { 10_000 },
         yardstick_seconds: if args.quick { 1 } else { 5 },

@@ -100,7 +100,7 @@ pub(super) struct Which {
     filter: Filter,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone, Copy)]
 pub(super) struct Pace {
     /// Most letters a second.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -278,7 +278,7 @@ async fn order(
 }
 
 /// Goes on with a run until it is done or paused.
-async fn drive(store: &Store, run: i64, pace: Pace) -> Result<(), Failure> {
+pub(super) async fn drive(store: &Store, run: i64, pace: Pace) -> Result<(), Failure> {
     let at_once = (pace.rate / STEPS_A_SECOND).clamp(1, MOST_AT_ONCE);
     let mut turn = tokio::time::interval(Duration::from_secs(1).saturating_mul(at_once) / pace.rate);
     // A slow database makes the rate lower, never a burst afterwards.

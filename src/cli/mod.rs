@@ -2,6 +2,7 @@
 //! they print ([`print`]).
 
 mod bench;
+mod breaker;
 mod checksum;
 mod config;
 mod contract;
@@ -15,10 +16,12 @@ mod limits;
 mod metrics;
 mod print;
 mod queue;
+mod reconcile;
 mod roles;
 mod scale;
 mod sim;
 mod sink;
+mod sinks;
 mod token;
 mod up;
 
@@ -76,8 +79,13 @@ enum Command {
     Queue(queue::QueueCommand),
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    Reconcile(reconcile::ReconcileArgs),
+    #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    #[command(subcommand)]
+    Sinks(sinks::SinksCommand),
     Scale(scale::ScaleArgs),
     Doctor(doctor::Args),
     #[command(subcommand)]
@@ -120,7 +128,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&setup, command).await,
         Command::Queue(command) => queue::run(&setup, command).await,
         Command::Dlq(command) => dlq::run(&setup, command).await,
+        Command::Reconcile(args) => reconcile::run(&setup, args).await,
+        Command::Breaker(command) => breaker::run(&setup, command).await,
         Command::Limits(command) => limits::run(&setup, command).await,
+        Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),

@@ -2,7 +2,7 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis, auth};
+use super::{Config, ConfigError, Millis, auth, secrets};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
 const MAY_BE_ZERO: [&str; 8] = [
@@ -39,6 +39,8 @@ const MOST_QUEUE_BATCH: usize = 5000;
 const SHORTEST_LEASE: Millis = Millis::new(500);
 /// A claim is renewed three times in its length; a shorter one may run out while its worker lives.
 const SHORTEST_CLAIM: Millis = Millis::new(1000);
+/// Ranges in one question for control totals, by the contract.
+const MOST_RANGES: usize = 100;
 /// 100 % in hundredths of a percent.
 const WHOLE_BP: u32 = 10_000;
 
@@ -70,6 +72,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     rules(config, &mut found);
     running(config, &mut found);
     found.0.extend(auth::problems(config));
+    found.0.extend(secrets::problems(config));
     found.0
 }
 
@@ -276,9 +279,6 @@ fn stages(config: &Config, found: &mut Found) {
 
 fn outside(config: &Config, found: &mut Found) {
     let forwarding = &config.forwarding;
-    found.when(forwarding.enabled && forwarding.endpoint.is_empty(), || {
-        "forwarding.enabled without forwarding.endpoint: there is nowhere to send to".to_owned()
-    });
     let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
     found.when(
         !forwarding.endpoint.is_empty() && !web(&forwarding.endpoint),
@@ -292,6 +292,15 @@ fn outside(config: &Config, found: &mut Found) {
             "forwarding.batch_size ({}) must be at most {MOST_FORWARD_BATCH}",
             forwarding.batch_size
         )
+    });
+    found.when(!(1..=100).contains(&forwarding.breaker_failure_percent), || {
+        "forwarding.breaker_failure_percent: must be 1 to 100".to_owned()
+    });
+    found.when(forwarding.breaker_window_ms.duration().as_secs() == 0, || {
+        "forwarding.breaker_window_ms: must be at least 1000".to_owned()
+    });
+    found.when(forwarding.breaker_failures == 0, || {
+        "forwarding.breaker_failures: must be at least 1".to_owned()
     });
     found.when(forwarding.claim_ms < SHORTEST_CLAIM, || {
         "forwarding.claim_ms: must be at least 1000, or a slow database lets live claims run out".to_owned()
@@ -316,6 +325,21 @@ fn outside(config: &Config, found: &mut Found) {
 
 fn rules(config: &Config, found: &mut Found) {
     let rules = &config.rules;
+    found.when(config.reconcile.late_days < rules.max_age_days, || {
+        format!(
+            "reconcile.late_days ({}) is below rules.max_age_days ({}): sales that came late would not be seen",
+            config.reconcile.late_days, rules.max_age_days
+        )
+    });
+    found.when(config.reconcile.fan_out > MOST_RANGES, || {
+        format!(
+            "reconcile.fan_out ({}) must be at most {MOST_RANGES}: more ranges a web application need not take",
+            config.reconcile.fan_out
+        )
+    });
+    found.when(config.reconcile.fan_out < 2, || {
+        "reconcile.fan_out: must be at least 2, or a range never gets smaller".to_owned()
+    });
     for (key, share) in [
         ("vat_rate_bp", rules.vat_rate_bp),
         ("discount_ceiling_bp", rules.discount_ceiling_bp),

@@ -13,7 +13,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "TSMS__";
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 2] = ["forwarding.token", "auth.pepper"];
+const SECRETS: [&str; 3] = ["forwarding.token", "auth.pepper", "secrets.key"];
 /// Keys whose values are URLs; their passwords are never shown.
 const URLS: [&str; 3] = ["database.url", "queue.url", "forwarding.endpoint"];
 

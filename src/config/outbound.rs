@@ -14,6 +14,10 @@ pub struct Forwarding {
     pub endpoint: String,
     /// Bearer token for it.
     pub token: Secret,
+    /// How old what a worker knows of the sinks may be.
+    pub sinks_refresh_ms: Millis,
+    /// Most sinks there may be.
+    pub most_sinks: usize,
     /// Most sales in one POST.
     pub batch_size: usize,
     /// POSTs under way at the same time, within one set.
@@ -32,8 +36,15 @@ pub struct Forwarding {
     pub max_attempts: u32,
     /// Longest `Retry-After` honoured.
     pub retry_after_max_ms: Millis,
-    /// Consecutive failures that open the breaker.
+    /// Consecutive failures, seen by one process, that open the breaker of a sink.
     pub breaker_failures: u32,
+    /// Part of the calls, in percent, whose failure opens it too; of the calls of one process, the newest
+    /// counting most.
+    pub breaker_failure_percent: u32,
+    /// Time over which that part is taken.
+    pub breaker_window_ms: Millis,
+    /// Calls within it below which the part means nothing.
+    pub breaker_min_calls: u32,
     /// How long the breaker stays open.
     pub breaker_open_ms: Millis,
     /// Most bytes read of an answer.

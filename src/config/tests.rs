@@ -126,7 +126,7 @@ fn every_contradiction_is_told_at_once() {
         ("TSMS__STAGE__FORWARDING__TIMEOUT_MS", "30000"),
         ("TSMS__NOTIFICATION__CLAIM_MS", "10000"),
         ("TSMS__STAGE__AUDIT__RETRY_MIN_MS", "99999"),
-        ("TSMS__FORWARDING__ENABLED", "true"),
+        ("TSMS__FORWARDING__ENDPOINT", "ftp://mall.example/"),
         ("TSMS__SWEEPER__MARK_LAG_MS", "40000"),
         ("TSMS__INGRESS__MAX_BODY_BYTES", "100"),
         ("TSMS__INGRESS__BODY_BUDGET_BYTES", "99"),
@@ -215,6 +215,7 @@ fn nothing_secret_is_shown() {
             ("TSMS__QUEUE__URL", "redis://:hunter2@queue.example/0"),
             ("TSMS__FORWARDING__TOKEN", "hunter2"),
             ("TSMS__AUTH__PEPPER", "hunter2 hunter2 hunter2 hunter2 hunter2"),
+            ("TSMS__SECRETS__KEY", "hunter2 hunter2 hunter2 hunter2 hunter2"),
             ("TSMS__FORWARDING__ENDPOINT", "https://u:hunter2@web.example/in"),
         ]),
     )

@@ -14,8 +14,12 @@ pub const ADMIN_TERMINALS: &str = "admin:terminals";
 pub const ADMIN_TOKENS: &str = "admin:tokens";
 /// Manage rate limits.
 pub const ADMIN_LIMITS: &str = "admin:limits";
+/// Manage sinks: where sales are forwarded to.
+pub const ADMIN_SINKS: &str = "admin:sinks";
 /// Read security events and who changed what.
 pub const ADMIN_SECURITY: &str = "admin:security";
+/// Hold breakers open or closed.
+pub const ADMIN_BREAKERS: &str = "admin:breakers";
 /// Every `admin:` ability.
 pub const ADMIN_ALL: &str = "admin:*";
 
@@ -32,13 +36,15 @@ pub const OF_TERMINALS: [&str; 4] = [
 pub const USUAL: [&str; 3] = [TRANSACTION_CREATE, TRANSACTION_READ, HEARTBEAT_SEND];
 
 /// What an administrator's token may be allowed.
-pub const OF_ADMINS: [&str; 6] = [
+pub const OF_ADMINS: [&str; 8] = [
     ADMIN_ALL,
     ADMIN_TENANTS,
     ADMIN_TERMINALS,
     ADMIN_TOKENS,
     ADMIN_LIMITS,
+    ADMIN_SINKS,
     ADMIN_SECURITY,
+    ADMIN_BREAKERS,
 ];
 
 /// Whether who holds `held` may do `asked`: the same word, or the wildcard where an admin ability is asked.

@@ -2,8 +2,11 @@
 
 pub mod ability;
 pub mod audit;
+pub mod breaker;
 pub mod checksum;
 pub mod checksum_report;
+pub mod control;
+pub mod day;
 pub mod dead_letter;
 mod decimal;
 pub mod directory;
@@ -19,6 +22,8 @@ pub mod reversal;
 pub mod rotation;
 pub mod rules;
 pub mod sale;
+pub mod seal;
+pub mod sink;
 pub mod time;
 pub mod token;
 pub mod trace;

@@ -1,5 +1,5 @@
 //! What people and the autoscaler ask of running workers: which queues and tenants stand still, and how
-//! wide each queue is worked on. Read from the record every `fleet.control_interval_ms`, like the feed
+//! wide each queue is worked on; and which breakers are open. Read from the record every `fleet.control_interval_ms`, like the feed
 //! of decision 0008, so that it reaches every process of either tier and outlives all of them.
 
 use std::{
@@ -18,6 +18,7 @@ use crate::{
     stage::Stage,
     store::{Beat, Load, Store, StoreError},
     telemetry::host::{self, Cpu},
+    workers::Breakers,
 };
 
 /// Holds that stand at a time; those that end first are read first.
@@ -29,6 +30,7 @@ pub(super) struct Control {
     config: Arc<Config>,
     valves: BTreeMap<Stage, Valve>,
     held: Arc<RwLock<Held>>,
+    breakers: Breakers,
     /// The name of this process, never used before.
     process: String,
     /// Processor time when this process last said that it is alive.
@@ -38,7 +40,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(store: Store, config: Arc<Config>, stages: &[Stage]) -> Self {
+    pub(super) fn new(store: Store, config: Arc<Config>, stages: &[Stage], breakers: Breakers) -> Self {
         let valves = stages
             .iter()
             .map(|stage| (*stage, Valve::new(config.pool(*stage).concurrency)))
@@ -48,6 +50,7 @@ impl Control {
             config,
             valves,
             held: Arc::default(),
+            breakers,
             process: format!("{:032x}", rand::random::<u128>()),
             cpu: Mutex::new(Cpu::read()),
             beat_at: Mutex::new(Instant::now()),
@@ -70,6 +73,9 @@ impl Control {
     pub(super) async fn look(&self) {
         if let Err(error) = self.once().await {
             tracing::debug!(%error, "cannot read what is asked of the workers; they go on as before");
+        }
+        if self.valves.contains_key(&Stage::Forwarding) {
+            self.breakers.look().await;
         }
     }
 

@@ -87,6 +87,11 @@ pub(super) async fn attempt(
     count(app, &buckets, extensions).await
 }
 
+/// Counts a call of a token to an endpoint that steers what the whole fleet does.
+pub(super) async fn control(app: &App, token: i64, extensions: &Extensions) -> Result<(), Error> {
+    count(app, &[Bucket::control(token)], extensions).await
+}
+
 async fn count(app: &App, buckets: &[Bucket], extensions: &Extensions) -> Result<(), Error> {
     let decision = app.limiter.check(buckets).await;
     if let Some(slot) = extensions.get::<Slot>() {

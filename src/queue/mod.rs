@@ -113,6 +113,10 @@ pub struct Pool {
     /// Further sets at the same time, only of tenants within their share: while a backlog keeps the
     /// others busy, whoever has none is taken at once.
     pub express: usize,
+    /// Whether a set is taken before there is a place for it, so that one is at hand when another ends. Not
+    /// where a set waits for somebody outside: a quiet tenant's job would wait in it although a place
+    /// becomes free elsewhere.
+    pub ahead: bool,
     /// Most jobs in one set.
     pub batch: usize,
     /// After a set that was not full, how long to let jobs gather before the next is taken: fewer and

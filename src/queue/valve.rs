@@ -80,10 +80,13 @@ impl Valve {
         }
     }
 
-    /// Waits until a further set may be taken: one more than run, so that it is at hand when one ends.
-    pub(super) async fn may_take(&self) {
-        self.when(|inner, flow| !flow.shut && inner.taken.load(Ordering::SeqCst) <= flow.width)
-            .await;
+    /// Waits until a further set may be taken: as many as may run, and one more `ahead`.
+    pub(super) async fn may_take(&self, ahead: bool) {
+        let room = |inner: &Inner, flow: Flow| {
+            let most = flow.width.max(1).saturating_add(usize::from(ahead));
+            !flow.shut && inner.taken.load(Ordering::SeqCst) < most
+        };
+        self.when(room).await;
     }
 
     /// Waits until the valve is shut.
@@ -181,11 +184,12 @@ mod tests {
     #[tokio::test]
     async fn the_width_bounds_what_is_taken_and_what_runs() {
         let valve = Valve::new(1);
-        assert!(now(valve.may_take()));
+        assert!(now(valve.may_take(true)));
         valve.took();
-        assert!(now(valve.may_take()), "one more is kept at hand");
+        assert!(now(valve.may_take(true)), "one more is kept at hand");
+        assert!(!now(valve.may_take(false)), "unless nothing is");
         valve.took();
-        assert!(!now(valve.may_take()));
+        assert!(!now(valve.may_take(true)));
         let (mut first, mut second) = (valve.begin(), valve.begin());
         assert!(now(first.run()));
         assert!(!now(second.run()), "the width is 1");
@@ -194,14 +198,14 @@ mod tests {
             shut: false,
         });
         assert!(now(second.run()));
-        assert!(now(valve.may_take()));
+        assert!(now(valve.may_take(true)));
         valve.set(Flow {
             width: 1,
             shut: false,
         });
-        assert!(!now(valve.may_take()));
+        assert!(!now(valve.may_take(true)));
         drop((first, second));
-        assert!(now(valve.may_take()));
+        assert!(now(valve.may_take(false)));
         assert_eq!(valve.0.running.load(Ordering::SeqCst), 0);
     }
 
@@ -209,11 +213,11 @@ mod tests {
     async fn a_shut_valve_lets_nothing_in_and_opens_again() {
         let valve = Valve::new(2);
         valve.set(Flow { width: 2, shut: true });
-        assert!(!now(valve.may_take()));
+        assert!(!now(valve.may_take(true)));
         assert!(now(valve.shut()));
         let waits = tokio::spawn({
             let valve = valve.clone();
-            async move { valve.may_take().await }
+            async move { valve.may_take(true).await }
         });
         tokio::task::yield_now().await;
         valve.set(Flow {

@@ -207,6 +207,7 @@ mod tests {
             gather_ms: Millis::new(0),
             concurrency: 1,
             express: 0,
+            ahead: true,
             batch: 10,
             timeout_ms: Millis::new(1000),
             lease_ms: Millis::new(1000),

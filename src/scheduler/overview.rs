@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    domain::time::Timestamp,
+    domain::{breaker, time::Timestamp},
     queue::{Progress, Queue, QueueError},
     stage::Stage,
     store::{Store, StoreError},
@@ -20,6 +20,8 @@ use crate::{
 
 /// Holds that are counted; more than a person gives.
 const MOST_HOLDS: usize = 10_000;
+/// Breakers that are shown; the others would be labels without a bound.
+const MOST_BREAKERS: usize = 64;
 /// The rate at which a queue is worked off is taken over at least this long.
 const SPAN: Duration = Duration::from_secs(10);
 /// Longer than this nobody waits.
@@ -80,6 +82,7 @@ async fn record(store: &Store, config: &Config) -> Result<(), StoreError> {
     let now = Timestamp::now();
     metrics::dead_letters(store.count_dead_letters().await?);
     metrics::admin_actions(store.count_actions().await?);
+    breakers(store, now).await?;
     let staff = store.staff(now.minus(config.fleet.lease_ms.duration())).await?;
     let holds = store.standing_holds(now, MOST_HOLDS).await?;
     for stage in Stage::ALL {
@@ -91,6 +94,13 @@ async fn record(store: &Store, config: &Config) -> Result<(), StoreError> {
             .map_or((0, 0), |staff| (staff.processes, staff.concurrency));
         let holding = u64::try_from(holding).unwrap_or(u64::MAX);
         metrics::queue_staff(stage, processes, width, holding);
+    }
+    Ok(())
+}
+
+async fn breakers(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    for breaker in breaker::with_default(store.breakers(MOST_BREAKERS).await?) {
+        metrics::breaker(&breaker.sink, !breaker.stance(now).lets_through());
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod abort;
 mod batch;
+mod control;
 mod ledger;
 pub mod mode;
 mod routes;
@@ -27,6 +28,9 @@ pub use ledger::{Clash, Entry, Summary};
 
 /// Where batches are posted.
 pub const BULK_PATH: &str = "/api/transactions/bulk";
+
+/// Where control totals are asked for: beside [`BULK_PATH`].
+pub const CONTROL_PATH: &str = "/api/transactions/control-totals";
 
 /// Most sales a ledger may be told to hold: their sum, each at its largest, still fits exactly.
 pub const MOST_ENTRIES: usize = 9_000_000;
@@ -149,6 +153,11 @@ impl SinkHandle {
     #[must_use]
     pub fn clashes(&self) -> Vec<Clash> {
         locked(&self.0.ledger).clashes().to_vec()
+    }
+
+    /// Changes a sale behind the sender's back, or takes it away; gives whether it was held.
+    pub fn tamper(&self, tsms_id: i64, change: impl FnOnce(Entry) -> Option<Entry>) -> bool {
+        locked(&self.0.ledger).tamper(tsms_id, change)
     }
 
     /// Forgets everything and answers `ok` again.

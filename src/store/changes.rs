@@ -43,6 +43,10 @@ pub enum Subject {
     Order(i64),
     /// An order about dead letters; never in the feed either.
     Redrive(i64),
+    /// A sink; never in the feed, workers follow an epoch of their own.
+    Sink(i64),
+    /// The breaker of a sink; never in the feed either.
+    Breaker(i64),
 }
 
 /// Who did what and when.
@@ -106,7 +110,7 @@ const ACTIONS: Sql = Sql {
 };
 
 impl Subject {
-    const fn kind(self) -> &'static str {
+    pub(super) const fn kind(self) -> &'static str {
         match self {
             Subject::Token(_) => "token",
             Subject::Family(_) => "family",
@@ -117,6 +121,8 @@ impl Subject {
             Subject::Width(_) => "width",
             Subject::Order(_) => "order",
             Subject::Redrive(_) => "redrive",
+            Subject::Sink(_) => "sink",
+            Subject::Breaker(_) => "breaker",
         }
     }
 
@@ -130,7 +136,9 @@ impl Subject {
             | Subject::Hold(id)
             | Subject::Width(id)
             | Subject::Order(id)
-            | Subject::Redrive(id) => id,
+            | Subject::Redrive(id)
+            | Subject::Sink(id)
+            | Subject::Breaker(id) => id,
         }
     }
 
@@ -145,6 +153,8 @@ impl Subject {
             "width" => Ok(Subject::Width(id)),
             "order" => Ok(Subject::Order(id)),
             "redrive" => Ok(Subject::Redrive(id)),
+            "sink" => Ok(Subject::Sink(id)),
+            "breaker" => Ok(Subject::Breaker(id)),
             other => Err(StoreError::Damaged(format!("unknown subject {other:?}"))),
         }
     }
@@ -249,7 +259,7 @@ impl Store {
     }
 }
 
-fn read_action(cells: &mut Cells<'_>) -> Result<ActionRow, StoreError> {
+pub(super) fn read_action(cells: &mut Cells<'_>) -> Result<ActionRow, StoreError> {
     Ok(ActionRow {
         id: cells.int()?,
         at: cells.time()?,

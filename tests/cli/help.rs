@@ -26,6 +26,7 @@ fn every_command_explains_itself() {
         &["contract", "openapi", "--help"],
         &["contract", "errors", "--help"],
         &["sink", "--help"],
+        &["sinks", "add", "--help"],
         &["sim", "--help"],
         &["sim", "sale", "--help"],
         &["bench", "--help"],

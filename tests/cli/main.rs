@@ -10,3 +10,4 @@ mod directory;
 mod dlq;
 mod help;
 mod run;
+mod sinks;

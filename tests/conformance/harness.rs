@@ -148,6 +148,7 @@ pub(crate) fn pool(concurrency: usize, batch: usize, lease: Duration) -> Pool {
     Pool {
         concurrency,
         express: 0,
+        ahead: true,
         batch,
         gather: Duration::ZERO,
         lease,

@@ -66,19 +66,25 @@ def before_call(ctx, case, kwargs):
     elif name == "heartbeat" and case.body.get("client_time") is not None:
         case.body["client_time"] = real(case.body["client_time"])
     else:
-        administer(name, case.body)
+        administer(name, case)
 
 
-def administer(name, body):
+def administer(name, case):
     """Names what is there, and times and networks that are some."""
+    body = case.body
     if name in ("createTerminal", "enrol"):
         body["tenant_id"] = TILL["tenant_id"]
+    if name in ("createSink", "changeSink"):
+        sink(body)
     if body.get("expires_at") is not None:
         body["expires_at"] = "2099-12-31T00:00:00Z"
-    if "ends_at" in body:
+    if name == "forceBreaker":
+        case.path_parameters["sink"] = "webapp"
+        body["ends_at"] = soon()
+    elif "ends_at" in body:
         # An order about somebody else than who asks, for a while.
         body["subject"] = "address:192.0.2.7"
-        body["ends_at"] = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body["ends_at"] = soon()
     if name == "issueToken":
         if body.get("terminal_id") is not None:
             body["terminal_id"] = TILL["terminal_id"]
@@ -87,6 +93,25 @@ def administer(name, body):
             body["abilities"] = ["admin:tenants"]
         if body.get("networks") is not None:
             body["networks"] = "10.0.0.0/8, 192.0.2.7"
+
+
+def sink(body):
+    """One that nothing is sent to: of another environment, or disabled."""
+    if "name" in body:
+        body["name"] = "s" + str(next(NUMBERS))
+        body["environment"] = "e" + str(next(NUMBERS))
+    else:
+        body["enabled"] = False
+    if body.get("endpoint") is not None:
+        body["endpoint"] = "https://mall.example/in"
+    if body.get("tenant_id") is not None:
+        body["tenant_id"] = TILL["tenant_id"]
+    # A schema cannot say what a certificate is.
+    body.pop("ca", None)
+
+
+def soon():
+    return (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def complete(body):

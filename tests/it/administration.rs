@@ -132,6 +132,7 @@ async fn each_area_has_its_ability(world: World) {
         ("admin:terminals", TERMINALS),
         ("admin:tokens", TOKENS),
         ("admin:security", "/api/v1/admin/security-events"),
+        ("admin:sinks", "/api/v1/admin/sinks"),
     ];
     for (held, _) in areas {
         let (_, token) = admin(&world, &[held]).await;

@@ -104,6 +104,7 @@ impl Scene {
             Pool {
                 concurrency: 2,
                 express: 0,
+                ahead: true,
                 batch: 500,
                 gather: Duration::ZERO,
                 lease: Duration::from_secs(5),

@@ -47,6 +47,7 @@ async fn a_submission_costs_one_insert_and_no_read() {
             "tokens.touch",
             "terminals.touch",
             "limit_orders.standing",
+            "ingress_beats.insert",
             "ingress_beats.update",
             "ingress_beats.count",
         ];

@@ -59,7 +59,7 @@ pub(crate) struct World {
     stop: CancellationToken,
     roles: Vec<JoinHandle<Result<(), FleetError>>>,
     sink_stop: CancellationToken,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -111,8 +111,13 @@ impl World {
             stop,
             roles,
             sink_stop,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The settings of this system, for a command in a process of its own.
+    pub(crate) fn config_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("tsms.toml")
     }
 
     /// Starts further roles, as another process would.
@@ -304,6 +309,8 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
         r#"
 [database]
 url = "{database}"
+[secrets]
+key = "the key of the systems under test"
 [forwarding]
 enabled = true
 endpoint = "http://{sink}{path}"

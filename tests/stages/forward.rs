@@ -32,7 +32,7 @@ impl World {
     }
 
     /// Forwards until nothing is left to retry; the tests set pauses of a millisecond.
-    async fn forward_to_the_end(&self, jobs: &[Job]) {
+    pub(crate) async fn forward_to_the_end(&self, jobs: &[Job]) {
         for _ in 0..200 {
             self.run(Stage::Forwarding, &stripped(jobs)).await;
             let states = self.states(jobs).await;

@@ -7,5 +7,6 @@ mod decide;
 mod forward;
 mod notify;
 mod record;
+mod sinks;
 mod sweep;
 mod world;

@@ -35,6 +35,7 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
         let pool = Pool {
             concurrency: settings.concurrency,
             express: settings.express,
+            ahead: settings.ahead,
             batch: settings.batch,
             gather: settings.gather_ms.duration(),
             lease: settings.lease_ms.duration(),
@@ -131,6 +132,7 @@ async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
         let pool = Pool {
             concurrency: 1,
             express: 0,
+            ahead: true,
             batch: 5,
             gather: Duration::ZERO,
             lease: DEADLINE,

@@ -51,17 +51,13 @@ impl World {
     pub(crate) async fn new(adjust: impl FnOnce(&mut Config)) -> Self {
         let dir = TempDir::new().unwrap();
         let stop = CancellationToken::new();
-        let sink = SinkHandle::new(SinkOptions {
-            token: Some(TOKEN.to_owned()),
-            ..SinkOptions::default()
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}{BULK_PATH}", listener.local_addr().unwrap());
-        tokio::spawn(sink::serve(listener, sink.clone(), stop.clone()));
+        let (sink, endpoint) = web_application(TOKEN, &stop).await;
 
         let mut config = Layers::read(None, Vec::new()).unwrap().config().unwrap();
         config.database.url = Secret::new(format!("sqlite:{}", dir.path().join("tsms.db").display()));
+        config.secrets.key = Secret::new("the key of the systems under test");
         config.forwarding.enabled = true;
+        config.forwarding.sinks_refresh_ms = Millis::new(0);
         config.forwarding.endpoint = endpoint;
         config.forwarding.token = Secret::new(TOKEN);
         config.forwarding.retry_min_ms = Millis::new(1);
@@ -192,6 +188,18 @@ impl World {
         }
         rows
     }
+}
+
+/// A stand-in web application that wants `token`, and the address of its batches.
+pub(crate) async fn web_application(token: &str, stop: &CancellationToken) -> (SinkHandle, String) {
+    let sink = SinkHandle::new(SinkOptions {
+        token: Some(token.to_owned()),
+        ..SinkOptions::default()
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}{BULK_PATH}", listener.local_addr().unwrap());
+    tokio::spawn(sink::serve(listener, sink.clone(), stop.clone()));
+    (sink, endpoint)
 }
 
 async fn tills(store: &Store) -> Vec<SimTerminal> {

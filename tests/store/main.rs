@@ -18,6 +18,7 @@ mod fixtures;
 mod accepting;
 mod access;
 mod auditing;
+mod breakers;
 mod dead_letters;
 mod deciding;
 mod directory;
@@ -30,6 +31,7 @@ mod notifying;
 mod refunding;
 mod reversing;
 mod schema;
+mod sinks;
 mod sweeping;
 mod validating;
 
@@ -98,6 +100,9 @@ on_both! {
         a_refused_sale_takes_its_refunds_along_and_a_void_one_stays,
         a_discarded_letter_is_kept_with_its_order,
         two_at_once_move_each_letter_once;
+    breakers:
+        one_of_many_opens_it_and_one_tries,
+        a_persons_order_goes_over_what_the_sink_does;
     notifying:
         a_notice_is_made_and_delivered_once,
         a_failed_notice_is_not_due_again;
@@ -120,6 +125,9 @@ on_both! {
         orders_hold_until_they_end_or_are_lifted,
         ingresses_count_while_they_are_heard,
         refusals_add_up_by_the_hour;
+    sinks:
+        a_sink_is_made_changed_and_removed,
+        a_tenant_has_one_sink_and_a_name_is_used_once;
     forgetting:
         old_bookkeeping_is_forgotten_and_nothing_of_a_sale,
         a_round_ends_when_nothing_old_is_left;

@@ -30,9 +30,9 @@ impl Batch {
     }
 }
 
-/// Batches of at most `size` sales of one tenant; within a tenant the sales of a terminal stay
+/// Batches of the sales of one tenant, at most as many as `size` tells of it; within a tenant the sales of a terminal stay
 /// together, in the order in which they were made.
-pub(super) fn build(parcels: Vec<Parcel>, size: usize) -> Vec<Batch> {
+pub(super) fn build(parcels: Vec<Parcel>, size: impl Fn(i64) -> usize) -> Vec<Batch> {
     let mut tenants: BTreeMap<i64, Vec<Parcel>> = BTreeMap::new();
     for parcel in parcels {
         let tenant = parcel.claimed.row.tenant_id;
@@ -45,7 +45,7 @@ pub(super) fn build(parcels: Vec<Parcel>, size: usize) -> Vec<Batch> {
             (row.terminal_id, row.sale.transaction_timestamp, row.id)
         });
         while !parcels.is_empty() {
-            let rest = parcels.split_off(size.max(1).min(parcels.len()));
+            let rest = parcels.split_off(size(tenant_id).max(1).min(parcels.len()));
             batches.push(Batch { tenant_id, parcels });
             parcels = rest;
         }

@@ -24,11 +24,13 @@ mod batches;
 mod breaker;
 mod ends;
 mod sender;
+mod sinks;
 mod webapp;
 
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,12 +38,14 @@ use batches::Parcel;
 use ends::{End, Ended};
 use futures::{StreamExt, stream};
 use sender::Sender;
+use webapp::WebApp;
 
-pub use webapp::WebApp;
+pub use breaker::Breakers;
+pub use sinks::Sinks;
 
 use super::{
     Ctx,
-    schedule::{Budget, Schedule},
+    schedule::{Budget, Schedule, jittered},
 };
 use crate::{
     domain::{
@@ -61,6 +65,9 @@ use crate::{
 /// Shortest time after which a job looks again at a sale that another claim holds.
 const HELD_AT_LEAST: Duration = Duration::from_millis(100);
 
+/// How long sales wait, at most, before it is looked again whether their sink takes them.
+const WAIT: Duration = Duration::from_secs(10);
+
 /// Longest time that a sale waits for others to be settled with it.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
 
@@ -73,8 +80,26 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
             next: Vec::new(),
         });
     }
-    let claim = claim(ctx, jobs).await?;
-    let mut run = Run::new(ctx, jobs, &claim);
+    let routes = ctx.sinks.routes().await?;
+    let mut sinks: HashMap<i64, Arc<WebApp>> = HashMap::new();
+    let (mut sendable, mut waits) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for job in jobs {
+        // Sales that cannot be sent are not even claimed: they wait untouched.
+        let wait = match routes.of(job.tenant_id) {
+            Ok(sink) => {
+                sinks.entry(job.tenant_id).or_insert_with(|| Arc::clone(sink));
+                sendable.push(job);
+                None
+            }
+            Err(code) => Some(Verdict::Retry {
+                after: jittered(WAIT / 2, WAIT),
+                code,
+            }),
+        };
+        waits.push(wait);
+    }
+    let claim = claim(ctx, &sendable).await?;
+    let mut run = Run::new(ctx, &sendable, sinks, &claim);
     let (reversed, sold): (Vec<&ForwardItem>, Vec<&ForwardItem>) =
         claim.items.iter().partition(|item| item.reversals.is_some());
     let ids = |items: Vec<&ForwardItem>| items.iter().map(|item| item.row.id).collect();
@@ -84,7 +109,9 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         never = renew(ctx, claim.token, &sold, &reversed) => match never {},
     }
     Ok(Outcome {
-        verdicts: jobs.iter().map(|job| run.verdict(job.key)).collect(),
+        verdicts: (jobs.iter().zip(waits))
+            .map(|(job, wait)| wait.unwrap_or_else(|| run.verdict(job.key)))
+            .collect(),
         next: run.next,
     })
 }
@@ -116,7 +143,7 @@ pub(super) async fn bury(ctx: &Ctx, id: i64, reason: &str, now: Timestamp) -> Re
     Ok(())
 }
 
-async fn claim(ctx: &Ctx, jobs: &[Job]) -> Result<Claim, StoreError> {
+async fn claim(ctx: &Ctx, jobs: &[&Job]) -> Result<Claim, StoreError> {
     let mut seen = HashSet::new();
     let (mut ids, mut rows) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
     for job in jobs.iter().filter(|job| seen.insert(job.key)) {
@@ -160,6 +187,8 @@ struct Run<'a> {
     ctx: &'a Ctx,
     token: i64,
     jobs: HashMap<i64, &'a Job>,
+    /// Where the sales of each tenant go.
+    sinks: HashMap<i64, Arc<WebApp>>,
     budget: Budget,
     schedule: Schedule,
     verdicts: HashMap<i64, Verdict>,
@@ -169,7 +198,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(ctx: &'a Ctx, jobs: &'a [Job], claim: &Claim) -> Self {
+    fn new(ctx: &'a Ctx, jobs: &[&'a Job], sinks: HashMap<i64, Arc<WebApp>>, claim: &Claim) -> Self {
         let settings = &ctx.config.forwarding;
         let limit = ctx.config.pool(Stage::Forwarding).timeout_ms.duration();
         let now = Timestamp::now();
@@ -186,8 +215,9 @@ impl<'a> Run<'a> {
         Self {
             ctx,
             token: claim.token,
-            jobs: jobs.iter().map(|job| (job.key, job)).collect(),
-            budget: Budget::new(limit, settings.timeout_ms.duration()),
+            jobs: jobs.iter().map(|job| (job.key, *job)).collect(),
+            sinks,
+            budget: Budget::new(limit, Duration::ZERO),
             schedule: Schedule {
                 min: settings.retry_min_ms.duration(),
                 max: settings.retry_max_ms.duration(),
@@ -244,8 +274,10 @@ impl<'a> Run<'a> {
             ctx: self.ctx,
             budget: self.budget,
             jobs: &self.jobs.clone(),
+            sinks: &self.sinks.clone(),
         };
-        let mut ends = stream::iter(batches::build(parcels, settings.batch_size))
+        let size = |tenant| sender.sinks.get(&tenant).map_or(1, |sink| sink.batch_size);
+        let mut ends = stream::iter(batches::build(parcels, size))
             .map(|batch| sender.deliver(batch))
             .buffer_unordered(settings.parallel.max(1));
         // Ends are committed together, but never wait long for a batch that hangs.

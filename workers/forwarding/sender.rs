@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,7 @@ use super::{
     answer::Ruling,
     batches::Batch,
     ends::{self, Ended},
-    webapp::Origin,
+    webapp::{Origin, WebApp},
 };
 use crate::{
     domain::{
@@ -27,6 +28,8 @@ pub(super) struct Sender<'a> {
     pub(super) ctx: &'a Ctx,
     pub(super) budget: Budget,
     pub(super) jobs: &'a HashMap<i64, &'a Job>,
+    /// Where the sales of each tenant go.
+    pub(super) sinks: &'a HashMap<i64, Arc<WebApp>>,
 }
 
 impl Sender<'_> {
@@ -50,10 +53,13 @@ impl Sender<'_> {
     }
 
     async fn attempt(&self, batch: &Batch) -> Attempt {
-        if !self.budget.left() {
+        let Some(sink) = self.sinks.get(&batch.tenant_id) else {
+            return Attempt::NotReached;
+        };
+        if !self.budget.left_for(sink.timeout) || !self.ctx.sinks.still(batch.tenant_id, sink).await {
             return Attempt::NotReached;
         }
-        let Some(permit) = self.ctx.webapp.breaker.permit() else {
+        let Some(permit) = self.ctx.breakers.permit(sink.name()).await else {
             return Attempt::BreakerOpen {
                 open: self.ctx.config.forwarding.breaker_open_ms.duration(),
             };
@@ -66,10 +72,12 @@ impl Sender<'_> {
             request_id: requests.first().copied().unwrap_or_default(),
             trace: self.trace_of(&items),
         };
-        let ruling = self.ctx.webapp.post(permit, &envelope, origin).await;
+        let ruling = sink.post(&envelope, origin).await;
+        permit.tell(ruling.health(), ruling.outcome()).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
         tracing::info!(
             batch_id = envelope.batch_id,
+            sink = sink.name(),
             tenant_id = batch.tenant_id,
             sales = items.len(),
             outcome = ruling.outcome(),

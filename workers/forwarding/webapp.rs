@@ -1,6 +1,6 @@
-//! The way out to the web application: one POST, and what came of it.
+//! The way out to a web application: one POST, and what came of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use reqwest::{
     Client, Url,
@@ -10,17 +10,24 @@ use reqwest::{
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
-    breaker::{Breaker, Permit},
 };
 use crate::{
-    config::{self, Secret},
-    domain::{forward::Envelope, trace::TraceContext},
+    config::{Config, Secret},
+    domain::{
+        forward::Envelope,
+        sink::{self, Sink},
+        trace::TraceContext,
+    },
+    stage::Stage,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// How much of the time of a set one call may take at most.
+const LONGEST_CALL: (u32, u32) = (5, 6);
 
 /// Where a batch comes from, as far as its headers tell.
 #[derive(Clone, Copy, Debug)]
@@ -31,67 +38,133 @@ pub(super) struct Origin<'a> {
     pub(super) trace: Option<TraceContext>,
 }
 
-/// The client and the breaker towards the web application; cheap to clone.
-#[derive(Clone)]
-pub struct WebApp {
-    client: Client,
-    /// `None` where forwarding is off and no endpoint is set.
+/// A sink: the client of one web application.
+pub(super) struct WebApp {
+    name: String,
+    /// The row it was made from, by id and version; `None` for the sink of the settings.
+    row: Option<(i64, i64)>,
+    enabled: bool,
+    /// `None` where it is no address: nothing is sent.
     endpoint: Option<Url>,
-    token: Arc<Secret>,
-    pub(super) breaker: Breaker,
+    /// `None` where it cannot be opened: nothing is sent.
+    token: Option<Secret>,
+    pub(super) batch_size: usize,
+    pub(super) timeout: Duration,
+    client: OnceLock<Option<Client>>,
+    door: outbound::Door,
     retry_after_max: Duration,
     max_answer_bytes: usize,
 }
 
 impl WebApp {
-    pub(in super::super) fn new(settings: &config::Forwarding) -> Result<Self, SetupError> {
-        let endpoint = outbound::web_address(&settings.endpoint);
-        if settings.enabled && endpoint.is_none() {
-            return Err(SetupError(
-                "forwarding.endpoint is not an http or https address".to_owned(),
-            ));
+    /// The sink of the settings, if they have an endpoint.
+    pub(super) fn of_settings(config: &Config) -> Result<Option<Self>, SetupError> {
+        let settings = &config.forwarding;
+        if settings.endpoint.is_empty() {
+            return Ok(None);
         }
-        Ok(Self {
-            client: outbound::client(
-                settings.timeout_ms.duration(),
-                settings.connect_timeout_ms.duration(),
-            )?,
-            endpoint,
-            token: Arc::new(settings.token.clone()),
-            breaker: Breaker::new(settings.breaker_failures, settings.breaker_open_ms.duration()),
+        let endpoint = outbound::web_address(&settings.endpoint)
+            .ok_or_else(|| SetupError("forwarding.endpoint is not an http or https address".to_owned()))?;
+        let timeout = settings.timeout_ms.duration();
+        let door = outbound::Door::new(timeout, settings.connect_timeout_ms.duration());
+        let client = door.client()?;
+        Ok(Some(Self {
+            name: sink::DEFAULT.to_owned(),
+            row: None,
+            enabled: true,
+            endpoint: Some(endpoint),
+            token: Some(settings.token.clone()),
+            batch_size: settings.batch_size,
+            timeout,
+            client: OnceLock::from(Some(client)),
+            door,
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
-        })
+        }))
+    }
+
+    /// The sink of a row.
+    pub(super) fn of_row(row: &Sink, token: Option<Secret>, config: &Config) -> Self {
+        let (settings, kept) = (&config.forwarding, &row.settings);
+        // A call that outlasts its set would never be judged.
+        let longest = config.pool(Stage::Forwarding).timeout_ms.duration() * LONGEST_CALL.0 / LONGEST_CALL.1;
+        let timeout = Duration::from_millis(kept.timeout_ms.into()).min(longest);
+        Self {
+            name: row.name.clone(),
+            row: Some((row.id, row.version)),
+            enabled: kept.enabled,
+            endpoint: outbound::web_address(&kept.endpoint),
+            token,
+            batch_size: usize::try_from(kept.batch_size).unwrap_or(1),
+            timeout,
+            client: OnceLock::new(),
+            door: outbound::Door {
+                verify: kept.verify_ssl,
+                ca: kept.ca.clone(),
+                ..outbound::Door::new(timeout, settings.connect_timeout_ms.duration())
+            },
+            retry_after_max: settings.retry_after_max_ms.duration(),
+            max_answer_bytes: settings.max_answer_bytes,
+        }
+    }
+
+    /// Its name, which no other sink has.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was made from this row as it is.
+    pub(super) fn is(&self, row: &Sink) -> bool {
+        self.row == Some((row.id, row.version))
+    }
+
+    /// Whether something can be sent, or the word for why not.
+    pub(super) fn ready(&self) -> Result<(), &'static str> {
+        if !self.enabled {
+            return Err("sink_disabled");
+        }
+        self.parts().map(|_| ())
+    }
+
+    /// What a call needs.
+    fn parts(&self) -> Result<(&Client, &Url, &Secret), &'static str> {
+        match (self.client(), &self.endpoint, &self.token) {
+            (Some(client), Some(endpoint), Some(token)) => Ok((client, endpoint, token)),
+            _ => Err("sink_unusable"),
+        }
+    }
+
+    /// The client, made when it is first needed: that reads every root certificate of the machine.
+    fn client(&self) -> Option<&Client> {
+        let made = self.client.get_or_init(|| {
+            let made = self.door.client();
+            made.map_err(|error| tracing::error!(sink = self.name, %error, "a sink cannot be used"))
+                .ok()
+        });
+        made.as_ref()
     }
 
     /// Posts a batch and judges the answer.
-    pub(super) async fn post(&self, permit: Permit<'_>, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
-        let ruling = match self.reply(envelope, origin).await {
+    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
+        match self.reply(envelope, origin).await {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
                 after: None,
                 health: Health::Ill,
             },
-        };
-        match ruling.health() {
-            Health::Well => permit.answered(),
-            Health::Busy => drop(permit),
-            Health::Ill => permit.failed(),
         }
-        ruling
     }
 
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
-        let endpoint = self.endpoint.clone().ok_or("no_endpoint")?;
-        let mut call = self
-            .client
-            .post(endpoint)
+        let (client, endpoint, token) = self.parts()?;
+        let mut call = client
+            .post(endpoint.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, &envelope.idempotency_key)
             .body(envelope.body.clone());
-        if !self.token.reveal().is_empty() {
-            call = call.bearer_auth(self.token.reveal());
+        if !token.reveal().is_empty() {
+            call = call.bearer_auth(token.reveal());
         }
         if !origin.request_id.is_empty() {
             call = call.header(REQUEST_ID, origin.request_id);

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, Limits, List, Page, RowId, page_rows, refused, time, time_text};
+use super::{Admin, Limits, List, Page, RowId, order_end, page_rows, refused, time_text};
 use crate::{
     domain::{
         ability,
-        orders::{self, MOST_LASTING, OrderKind, Subject},
+        orders::{self, OrderKind, Subject},
         time::Timestamp,
     },
     ingress::{
@@ -252,13 +252,7 @@ async fn give(
         .map_err(|error: orders::NotASubject| wrong("subject", error.to_string()))?;
     text("owner", &form.owner, 100)?;
     text("reason", &form.reason, 500)?;
-    let (now, ends_at) = (Timestamp::now(), time("ends_at", &form.ends_at)?);
-    if ends_at <= now || ends_at > now.plus(MOST_LASTING) {
-        return Err(wrong(
-            "ends_at",
-            "must be in the future, and at most 30 days from now",
-        ));
-    }
+    let ends_at = order_end(&form.ends_at, Timestamp::now())?;
     let order = NewOrder {
         kind,
         subject,

@@ -4,8 +4,10 @@
 //! Who adds an area implements [`Area`] for it, takes [`Admin`] in its handlers, and merges its routes
 //! in [`api`].
 
+mod breakers;
 mod limits;
 mod records;
+mod sinks;
 mod tenants;
 mod terminals;
 mod tokens;
@@ -24,10 +26,11 @@ use super::{
     App, caller,
     error::Error,
     identities::Known,
+    quota,
     security::{Kind, Trail},
 };
 use crate::{
-    domain::{ability, time::Timestamp},
+    domain::{ability, orders::MOST_LASTING, time::Timestamp},
     store::{Actor, Store, StoreError},
 };
 
@@ -38,6 +41,8 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(terminals::api())
         .merge(tokens::api())
         .merge(limits::api())
+        .merge(sinks::api())
+        .merge(breakers::api())
         .merge(records::api())
 }
 
@@ -45,6 +50,8 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
 pub(super) trait Area: Send + Sync {
     /// What a token needs.
     const ABILITY: &'static str;
+    /// Whether requests count against `limits.control`.
+    const COUNTED: bool = false;
 }
 
 /// Tenants.
@@ -55,6 +62,10 @@ pub(super) struct Terminals;
 pub(super) struct Tokens;
 /// Rate limits.
 pub(super) struct Limits;
+/// Sinks.
+pub(super) struct Sinks;
+/// The breakers of the sinks.
+pub(super) struct Breakers;
 /// Security events, and who changed what.
 pub(super) struct Security;
 
@@ -69,6 +80,13 @@ impl Area for Tokens {
 }
 impl Area for Limits {
     const ABILITY: &'static str = ability::ADMIN_LIMITS;
+}
+impl Area for Sinks {
+    const ABILITY: &'static str = ability::ADMIN_SINKS;
+}
+impl Area for Breakers {
+    const ABILITY: &'static str = ability::ADMIN_BREAKERS;
+    const COUNTED: bool = true;
 }
 impl Area for Security {
     const ABILITY: &'static str = ability::ADMIN_SECURITY;
@@ -96,6 +114,9 @@ impl<A: Area> FromRequestParts<Arc<App>> for Admin<A> {
         let known = caller::known(parts, app).await?;
         if !known.identity.may(A::ABILITY) {
             return Err(Error::AbilityMissing { ability: A::ABILITY });
+        }
+        if A::COUNTED {
+            quota::control(app, known.identity.token_id, &parts.extensions).await?;
         }
         let actor = Actor {
             name: format!("token:{}", known.identity.token_id),
@@ -205,6 +226,18 @@ fn refused(app: &App, error: &StoreError) -> Error {
         StoreError::Unfit(_) => Error::Unstorable,
         error => app.store_failed(error),
     }
+}
+
+/// Reads when an order ends: after `now`, and not too long after it.
+fn order_end(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
+    let ends_at = time("ends_at", text)?;
+    if ends_at <= now || ends_at > now.plus(MOST_LASTING) {
+        return Err(super::form::wrong(
+            "ends_at",
+            "must be in the future, and at most 30 days from now",
+        ));
+    }
+    Ok(ends_at)
 }
 
 fn time_text(at: Option<Timestamp>) -> Option<String> {

@@ -255,6 +255,7 @@ mod tests {
     const POOL: Pool = Pool {
         concurrency: 1,
         express: 0,
+        ahead: true,
         batch: 2,
         gather: Duration::ZERO,
         lease: Duration::ZERO,

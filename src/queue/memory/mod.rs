@@ -170,7 +170,7 @@ impl Taker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = valve.may_take() => {}
+                () = valve.may_take(pool.ahead) => {}
             }
             let changed = queue.changed.notified();
             tokio::pin!(changed);

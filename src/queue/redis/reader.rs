@@ -1,5 +1,6 @@
 //! Takes jobs: new ones by a blocking group read, and those whose owner is gone by a claim, three
-//! times a lease. It takes a set only when the one before it has been begun.
+//! times a lease. It takes a set only when the one before it has been begun, or, for
+//! a pool that takes none ahead, when there is a place for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -159,7 +160,7 @@ impl<'a> Session<'a> {
                     }
                     continue;
                 }
-                () = self.life.valve.may_take() => {}
+                () = self.life.valve.may_take(self.life.pool.ahead) => {}
             }
             if !self.spare.is_empty() {
                 self.life.valve.took();

@@ -113,6 +113,7 @@ fn held(tsms_id: i64, number: u128, centavos: i64) -> Entry {
         tenant_id: 1,
         terminal_id: TERMINAL,
         transaction_id: id(number),
+        sold_at: Timestamp::from_micros(0),
         amount: Money::from_minor(centavos),
         voided: false,
         refunded: Money::ZERO,

@@ -72,6 +72,7 @@ pub(super) struct Item {
     pub(super) tenant_id: i64,
     pub(super) terminal_id: i64,
     pub(super) transaction_id: Uuid,
+    pub(super) sold_at: Timestamp,
     pub(super) amount: Money,
     pub(super) voided: bool,
     pub(super) refunded: Money,
@@ -210,13 +211,17 @@ fn read_item(item: &Node<'_>, owner: (i64, Option<i64>)) -> Result<Item, BadItem
             "checksum of an item does not fit".to_owned(),
         ));
     }
-    match (tsms_id, uuid, terminal_id, amount) {
-        (Some(tsms_id), Some(transaction_id), Some(terminal_id), Some(amount)) if breaches.is_empty() => {
+    let sold_at = text(item, "transaction_timestamp").and_then(|text| Timestamp::parse(text).ok());
+    match (tsms_id, uuid, terminal_id, sold_at, amount) {
+        (Some(tsms_id), Some(transaction_id), Some(terminal_id), Some(sold_at), Some(amount))
+            if breaches.is_empty() =>
+        {
             Ok(Item {
                 tsms_id,
                 tenant_id: owner.0,
                 terminal_id,
                 transaction_id,
+                sold_at,
                 amount,
                 voided: is_void(item),
                 refunded,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    ops::Bound,
 };
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct Entry {
     pub terminal_id: i64,
     /// The terminal's id of the sale.
     pub transaction_id: Uuid,
+    /// When it was sold, by the till's clock.
+    #[serde(default = "epoch")]
+    pub sold_at: Timestamp,
     /// What it was worth.
     pub amount: Money,
     /// Whether it was voided since.
@@ -44,6 +48,11 @@ pub struct Entry {
     pub first_batch: String,
     /// How often it came, the first time included.
     pub received: u64,
+}
+
+/// For a dump of an older ledger.
+const fn epoch() -> Timestamp {
+    Timestamp::from_micros(0)
 }
 
 impl Entry {
@@ -183,9 +192,50 @@ impl Ledger {
 
     /// At most `limit` entries with ids above `after`, by id.
     pub(super) fn page(&self, after: i64, limit: usize) -> Vec<Entry> {
-        let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let above = (Bound::Excluded(after), Bound::Unbounded);
         let page = self.entries.range(above).take(limit);
         page.map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// The sales with ids above `after` and up to `up_to`, by id.
+    pub(super) fn between(&self, after: i64, up_to: i64) -> impl Iterator<Item = &Entry> {
+        let bounds = (Bound::Excluded(after), Bound::Included(up_to.max(after)));
+        // A range that begins and ends in what it leaves out is none.
+        let range = (after < up_to).then(|| self.entries.range(bounds));
+        range.into_iter().flatten().map(|(_, entry)| entry)
+    }
+
+    /// Changes what is held behind the sender's back, as a restored backup or a hand in the tables does;
+    /// gives whether the sale was there.
+    pub(super) fn tamper(&mut self, id: i64, change: impl FnOnce(Entry) -> Option<Entry>) -> bool {
+        let Some(entry) = self.entries.remove(&id) else {
+            return false;
+        };
+        self.by_sale.remove(&(entry.terminal_id, entry.transaction_id));
+        self.count(&entry, false);
+        if let Some(entry) = change(entry) {
+            self.by_sale
+                .insert((entry.terminal_id, entry.transaction_id), entry.tsms_id);
+            self.count(&entry, true);
+            self.entries.insert(entry.tsms_id, entry);
+        }
+        true
+    }
+
+    /// Counts a sale in the figures, or takes it out of them.
+    fn count(&mut self, entry: &Entry, comes: bool) {
+        let figures = &mut self.figures;
+        let sign = |amount: Money| if comes { amount } else { -amount };
+        let one = |number: u64, counts: bool| match (counts, comes) {
+            (false, _) => number,
+            (true, true) => number + 1,
+            (true, false) => number.saturating_sub(1),
+        };
+        figures.distinct = one(figures.distinct, true);
+        figures.voided = one(figures.voided, entry.voided);
+        figures.amount = figures.amount + sign(entry.amount);
+        figures.refunded = figures.refunded + sign(entry.refunded);
+        figures.net = figures.net + sign(entry.net());
     }
 
     /// Whether `key` is there and never stood for other sales than `fingerprint` tells.
@@ -309,14 +359,12 @@ impl Ledger {
             return ("retry", Some("ledger_full"));
         }
         self.by_sale.insert(sale, item.tsms_id);
-        self.figures.distinct += 1;
-        self.figures.voided += u64::from(item.voided);
-        self.figures.amount = self.figures.amount + item.amount;
         let entry = Entry {
             tsms_id: item.tsms_id,
             tenant_id: item.tenant_id,
             terminal_id: item.terminal_id,
             transaction_id: item.transaction_id,
+            sold_at: item.sold_at,
             amount: item.amount,
             voided: item.voided,
             refunded: item.refunded,
@@ -324,8 +372,7 @@ impl Ledger {
             first_batch: batch_id.to_owned(),
             received: 1,
         };
-        self.figures.refunded = self.figures.refunded + item.refunded;
-        self.figures.net = self.figures.net + entry.net();
+        self.count(&entry, true);
         self.entries.insert(item.tsms_id, entry);
         ("accepted", None)
     }

@@ -16,9 +16,10 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BULK_PATH, Heard, SinkHandle,
+    BULK_PATH, CONTROL_PATH, Heard, SinkHandle,
     abort::Abort,
     batch::{self, Batch, Unreadable},
+    control,
     ledger::ItemResult,
     locked,
     mode::{Answer, Denial, Mode},
@@ -43,9 +44,10 @@ pub(super) fn router(sink: SinkHandle, stop: CancellationToken) -> Router {
     let limit = DefaultBodyLimit::max(sink.0.options.max_body_bytes);
     Router::new()
         .route(BULK_PATH, post(bulk))
+        .route(CONTROL_PATH, post(control))
         .route(LOGIN_PATH, get(async || Html(LOGIN_PAGE)))
         .route("/_control/ledger", get(ledger))
-        .route("/_control/entries/{after}", get(entries))
+        .route("/_control/entries/{after}", get(entries).delete(forget))
         .route("/_control/clashes", get(clashes))
         .route("/_control/mode", get(mode).put(set_mode))
         .route("/_control/reset", post(reset))
@@ -91,6 +93,30 @@ async fn bulk(
     let mode = locked(&shared.mode).take();
     let results = app.effect(&batch, mode);
     app.answer(&batch, mode.answer, results, &abort).await
+}
+
+/// Control totals: what the other side of a reconciliation asks for.
+async fn control(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let shared = &app.sink.0;
+    if let Some(token) = &shared.options.token
+        && !bears(&headers, token)
+    {
+        return app.refuse("unauthorized", StatusCode::UNAUTHORIZED, &[]);
+    }
+    let asked: control::Asked = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return app.refuse("malformed", StatusCode::BAD_REQUEST, &[error.to_string()]),
+    };
+    locked(&shared.ledger).count_request("control");
+    if let Answer::Status(status) = app.sink.mode().answer {
+        return told_to_fail(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    }
+    // The lock ends here: a refusal takes it again.
+    let told = control::answer(&locked(&shared.ledger), &asked);
+    match told {
+        Ok(told) => Json(told).into_response(),
+        Err(breach) => app.refuse("refused", StatusCode::UNPROCESSABLE_ENTITY, &[breach]),
+    }
 }
 
 impl App {
@@ -232,6 +258,15 @@ async fn entries(State(app): State<App>, Path(after): Path<i64>) -> Response {
         None
     };
     Json(json!({ "entries": page, "next": next })).into_response()
+}
+
+/// Loses one sale, as a restored backup does.
+async fn forget(State(app): State<App>, Path(id): Path<i64>) -> StatusCode {
+    if app.sink.tamper(id, |_| None) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 async fn clashes(State(app): State<App>) -> Response {

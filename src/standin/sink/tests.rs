@@ -1,6 +1,7 @@
 //! The stand-in web application over real HTTP.
 
 mod contract;
+mod control;
 mod faults;
 
 use std::time::Duration;

@@ -159,6 +159,7 @@ pub const LABELS: &[LabelBound] = &[
         "of a look-up or of a sale",
     ),
     bound("route", 96, "route patterns of the router, never a path"),
+    bound("sink", 64, "the first sinks by name"),
     known("source", &["queue", "store"], "what could not be read"),
     known("stage", QUEUES, "the stages"),
     bound("state", 4, "fixed words of the code that counts"),
@@ -169,6 +170,7 @@ pub const LABELS: &[LabelBound] = &[
         MOST_TENANTS + 1,
         "ids of the busiest tenants (`ops.tenant_series`), and `other`",
     ),
+    known("to", &["open", "closed"], "what a breaker became"),
     bound("version", 1, "the version of the program"),
 ];
 
@@ -286,8 +288,10 @@ table! {
         "Sales in POSTs to the web application by outcome of the POST.";
     REVERSALS = Kind::Counter, "tsms_reversals_total", "reversals", ["kind", "state"],
         "Voids and refunds: accepted from a till, forwarded to the web application, or dead (given up).";
-    BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", "yes or no", [],
-        "1 while nothing is sent to the web application because it failed too often in a row.";
+    BREAKER_OPEN = Kind::Gauge, "tsms_breaker_open", "yes or no", ["sink"],
+        "1 while nothing is sent to a sink because it failed too often or a person wants it so; from the process that has the scheduler's duty.";
+    BREAKER_CHANGES = Kind::Counter, "tsms_breaker_changes_total", "changes", ["to"],
+        "Times that a breaker opened or closed by itself, counted by the process that did it.";
 }
 "Database and Redis" {
     DATABASE_UP = Kind::Gauge, "tsms_database_up", "yes or no", [],

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{
     count, gauge, seconds, size,
     table::{
-        BREAKER_OPEN, FORGOTTEN, FORWARD_ATTEMPTS, FORWARD_ITEMS, FORWARD_SECONDS, REVERSALS, STAGE_JOBS,
-        STAGE_SET_JOBS, STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT, SWEPT_JOBS, TENANT_AMOUNT, TENANT_SALES,
+        BREAKER_CHANGES, BREAKER_OPEN, FORGOTTEN, FORWARD_ATTEMPTS, FORWARD_ITEMS, FORWARD_SECONDS,
+        REVERSALS, STAGE_JOBS, STAGE_SET_JOBS, STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT, SWEPT_JOBS,
+        TENANT_AMOUNT, TENANT_SALES,
     },
     tenants, wide,
 };
@@ -45,9 +46,14 @@ pub fn swept(stage: Stage, jobs: usize) {
     count(&SWEPT_JOBS, [stage.name().into()], wide(jobs));
 }
 
-/// Whether the breaker towards the web application is open.
-pub fn breaker(open: bool) {
-    gauge(&BREAKER_OPEN, [], u64::from(open));
+/// Whether the breaker of a sink is open.
+pub fn breaker(sink: &str, open: bool) {
+    gauge(&BREAKER_OPEN, [sink.to_owned().into()], u64::from(open));
+}
+
+/// A breaker opened or closed by itself, as `to` says.
+pub fn breaker_changed(to: &'static str) {
+    count(&BREAKER_CHANGES, [to.into()], 1);
 }
 
 /// What became of the jobs of one set: how long those that are through took since they first entered

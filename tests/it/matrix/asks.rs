@@ -12,8 +12,10 @@ use tsms::{
         checksum::Version,
         orders::{OrderKind, Subject},
         payload::void_checksum,
+        sink::Change,
         time::Timestamp,
     },
+    sinks::{self, Wish},
     standin::sim::{SignedBody, SimTerminal},
     store::NewOrder,
 };
@@ -70,13 +72,14 @@ pub(super) struct Ask {
 }
 
 /// What is there to ask for: a sale of each till, a token to be replaced, one to be revoked, an order to
-/// be lifted, a code to be redeemed.
+/// be lifted, a sink, a code to be redeemed.
 pub(super) struct Scene {
     tills: Vec<SimTerminal>,
     sales: Vec<SignedBody>,
     to_rotate: i64,
     to_revoke: i64,
     to_lift: i64,
+    sink: i64,
     enrolment_code: String,
     seeds: AtomicU64,
 }
@@ -110,6 +113,7 @@ impl Scene {
             to_rotate: make(world, Some(0), &[], None).await.0,
             to_revoke: make(world, Some(0), &[], None).await.0,
             to_lift: order(world).await,
+            sink: sink(world).await,
             enrolment_code: enrolled.unwrap().0,
             seeds,
         }
@@ -151,7 +155,13 @@ impl Scene {
                 "rotateToken" => self.to_rotate,
                 _ => self.to_revoke,
             }]),
+            (false, "sinks") => self.rows(vec![self.sink]),
             (false, "orders") => self.rows(vec![self.to_lift]),
+            (false, "breakers") => vec![
+                ("webapp".to_owned(), Owner::Everyone),
+                ("nobody".to_owned(), Owner::Nobody),
+                ("%ff".to_owned(), Owner::Nobody),
+            ],
             (false, "docs") => vec![
                 ("start.js".to_owned(), Owner::Everyone),
                 ("x".to_owned(), Owner::Nobody),
@@ -255,6 +265,25 @@ impl Scene {
                 })
                 .to_string(),
             ),
+            "createSink" => {
+                let wish = json!({
+                    "name": "of-the-matrix",
+                    "tenant_id": self.tills[0].tenant_id,
+                    "environment": "test",
+                    "endpoint": "https://mall.example/in",
+                });
+                Some(wish.to_string())
+            }
+            "changeSink" => Some(r#"{"batch_size":7}"#.to_owned()),
+            "forceBreaker" => Some(
+                json!({
+                    "state": "closed",
+                    "owner": "the matrix",
+                    "reason": "of the matrix",
+                    "ends_at": Timestamp::now().plus(Duration::from_secs(3600)).to_string(),
+                })
+                .to_string(),
+            ),
             "voidSale" => Some(void(id)),
             "refundSale" => Some(r#"{"refund_amount":"0.01","refund_reason":"of the matrix"}"#.to_owned()),
             other => panic!("teach the matrix a body for {other}"),
@@ -326,6 +355,18 @@ async fn order(world: &World) -> i64 {
         ends_at: Timestamp::now().plus(Duration::from_secs(3600)),
     };
     world.store.give_order(&order).await.unwrap()
+}
+
+/// A sink of another environment, where nothing is sent to.
+async fn sink(world: &World) -> i64 {
+    let wish = Wish {
+        name: "elsewhere".to_owned(),
+        tenant_id: None,
+        environment: Some("test".to_owned()),
+        endpoint: "https://mall.example/in".to_owned(),
+    };
+    let made = sinks::create(&world.store, &world.config, wish, &Change::default(), None).await;
+    made.unwrap().id
 }
 
 /// A void that is right in all but, perhaps, the id.

@@ -72,7 +72,7 @@ fn batches_keep_tenants_apart_and_terminals_in_order_of_sale() {
         parcel(4, 2, 4, 40),
         parcel(5, 2, 5, 20),
     ];
-    let batches = batches::build(parcels, 3);
+    let batches = batches::build(parcels, |_| 3);
     let shape: Vec<_> = batches
         .iter()
         .map(|batch| (batch.tenant_id, ids(batch)))
@@ -82,7 +82,7 @@ fn batches_keep_tenants_apart_and_terminals_in_order_of_sale() {
 
 #[test]
 fn halving_ends_at_single_sales_and_loses_none() {
-    let mut open = batches::build((1..=50).map(|id| parcel(id, 1, 1, id)).collect(), 50);
+    let mut open = batches::build((1..=50).map(|id| parcel(id, 1, 1, id)).collect(), |_| 50);
     let (mut singles, mut posts) = (Vec::new(), 0);
     while let Some(part) = open.pop() {
         posts += 1;

@@ -251,6 +251,16 @@ async fn the_documented_example_is_accepted_as_documented() {
     assert_eq!(summary.amount.to_string(), "1112.00");
 }
 
+pub(super) async fn post_envelope(server: &Server, envelope: Envelope) -> u16 {
+    let request = server
+        .client
+        .post(format!("{}{BULK_PATH}", server.url))
+        .header("content-type", "application/json")
+        .header("idempotency-key", envelope.idempotency_key)
+        .body(envelope.body);
+    request.send().await.unwrap().status().as_u16()
+}
+
 /// What TSMS itself writes, from rows.
 fn sent(rows: &[(i64, i64, bool)]) -> Envelope {
     let items: Vec<forward::Item> = rows
@@ -261,7 +271,7 @@ fn sent(rows: &[(i64, i64, bool)]) -> Envelope {
     Envelope::new(125, &items, &["r-1", "r-2"], Timestamp::now())
 }
 
-fn row(id: i64, terminal_id: i64, voided: bool) -> Transaction {
+pub(super) fn row(id: i64, terminal_id: i64, voided: bool) -> Transaction {
     let time = Timestamp::parse("2026-11-20T03:59:30.5Z").unwrap();
     let centavos = Money::from_minor;
     Transaction {
@@ -303,15 +313,6 @@ fn row(id: i64, terminal_id: i64, voided: bool) -> Transaction {
 #[tokio::test]
 async fn what_tsms_writes_is_what_the_contract_asks_for() {
     let server = Server::with_mode("ok").await;
-    let post = async |envelope: Envelope| {
-        let request = server
-            .client
-            .post(format!("{}{BULK_PATH}", server.url))
-            .header("content-type", "application/json")
-            .header("idempotency-key", envelope.idempotency_key)
-            .body(envelope.body);
-        request.send().await.unwrap().status().as_u16()
-    };
     for rows in [
         &[(1, 4, false)][..],
         &[(2, 4, false), (3, 4, false)],
@@ -319,7 +320,12 @@ async fn what_tsms_writes_is_what_the_contract_asks_for() {
         &[(4, 4, false), (5, 6, false)],
         &[(4, 4, true), (6, 6, true)],
     ] {
-        assert_eq!(post(sent(rows)).await, 200, "{}", server.sink.summary());
+        assert_eq!(
+            post_envelope(&server, sent(rows)).await,
+            200,
+            "{}",
+            server.sink.summary()
+        );
     }
     let summary = server.sink.summary();
     assert_eq!(summary.complaints, 0, "{summary}");

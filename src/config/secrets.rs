@@ -1,0 +1,63 @@
+//! `[secrets]`: the key of what must be read again, such as the tokens of sinks.
+
+use serde::Deserialize;
+
+use super::{Config, ConfigError, Secret, auth::parts, kept::kept};
+use crate::domain::seal::{SealError, Seals};
+
+/// The file in `fleet.data_dir` that holds the key where none is set.
+const KEY_FILE: &str = "secrets.key";
+
+/// `[secrets]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// Keys of sealed values, newest first, with commas between.
+    pub key: Secret,
+}
+
+impl Config {
+    /// The keys of sealed values. With SQLite and none set, one is made in `fleet.data_dir` at first
+    /// need, readable by its owner alone.
+    ///
+    /// # Errors
+    /// None is set although several machines share the database, or the file cannot be used.
+    pub fn seals(&self) -> Result<Seals, ConfigError> {
+        let set = self.secrets.key.reveal();
+        if !set.is_empty() {
+            return Seals::new(parts(set)).map_err(|error| unusable(&error));
+        }
+        if !self.database.url.reveal().starts_with("sqlite:") {
+            return Err(ConfigError(vec![
+                "secrets.key: the tokens of sinks are sealed with a secret of the fleet, and none is set; put the \
+                 output of `openssl rand -base64 33` into TSMS__SECRETS__KEY, for the ingress, the forwarding \
+                 workers and this command line alike"
+                    .to_owned(),
+            ]));
+        }
+        let path = self.fleet.data_dir.join(KEY_FILE);
+        let text = kept(&path).map_err(|error| {
+            ConfigError(vec![format!(
+                "secrets.key: not set, and {} cannot be used: {error}",
+                path.display()
+            )])
+        })?;
+        Seals::new(parts(text.trim())).map_err(|error| unusable(&error))
+    }
+}
+
+fn unusable(error: &SealError) -> ConfigError {
+    ConfigError(vec![format!("secrets.key: {error}")])
+}
+
+/// What cannot work in the section.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let set = config.secrets.key.reveal();
+    if set.is_empty() {
+        return Vec::new();
+    }
+    match Seals::new(parts(set)) {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![format!("secrets.key: {error}")],
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes and changes sinks, for the admin API and the command line alike: checks what is wished, seals the
+//! token, and stores it. The token is never given back.
+
+use crate::{
+    config::{Config, ConfigError, Secret},
+    domain::sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+    store::{NewSink, Store, StoreError},
+};
+
+/// Where to and for whom; what else is wished comes as a [`Change`] of what is usual.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Its name, for good.
+    pub name: String,
+    /// The tenant whose sales it takes; `None`: of every tenant without a sink of its own.
+    pub tenant_id: Option<i64>,
+    /// The environment it belongs to; this one unless given.
+    pub environment: Option<String>,
+    /// Where batches are posted.
+    pub endpoint: String,
+}
+
+/// A bearer token as it is given: not at all, taken away, or this text.
+pub type GivenToken = Option<Option<Secret>>;
+
+/// Why a sink is not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A member cannot be what it is.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    /// There is no key to seal the token with.
+    #[error(transparent)]
+    Key(#[from] ConfigError),
+    /// The record.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a sink.
+///
+/// # Errors
+/// See [`SinkError`].
+pub async fn create(
+    store: &Store,
+    config: &Config,
+    wish: Wish,
+    change: &Change,
+    token: GivenToken,
+) -> Result<Sink, SinkError> {
+    sink::check_name(&wish.name)?;
+    sink::check_endpoint(&wish.endpoint)?;
+    change.check()?;
+    let environment = wish
+        .environment
+        .unwrap_or_else(|| config.auth.environment.clone());
+    if !crate::domain::token::is_environment(&environment) {
+        return Err(SinkError::Wrong(Wrong {
+            member: "environment",
+            reason: "must be 1 to 12 of a-z and 0-9, and no word for a kind of token".to_owned(),
+        }));
+    }
+    let usual = &config.forwarding;
+    let mut settings = Settings {
+        endpoint: wish.endpoint,
+        token: None,
+        timeout_ms: u32::try_from(usual.timeout_ms.duration().as_millis()).unwrap_or(u32::MAX),
+        batch_size: u32::try_from(usual.batch_size).unwrap_or(u32::MAX),
+        verify_ssl: true,
+        enabled: true,
+        schema_version: SCHEMA_VERSIONS[0].to_owned(),
+        ca: None,
+        allow_private: false,
+    };
+    change.apply(&mut settings);
+    settings.token = sealed(config, &wish.name, token)?.flatten();
+    let new = NewSink {
+        name: wish.name,
+        tenant_id: wish.tenant_id,
+        environment,
+        settings,
+    };
+    let id = store.create_sink(&new, config.forwarding.most_sinks).await?;
+    Ok(store.sink(id).await?)
+}
+
+/// Changes a sink; as it is now.
+///
+/// # Errors
+/// See [`SinkError`].
+pub async fn change(
+    store: &Store,
+    config: &Config,
+    id: i64,
+    mut change: Change,
+    token: GivenToken,
+) -> Result<Sink, SinkError> {
+    change.check()?;
+    if token.is_some() {
+        let name = store.sink(id).await?.name;
+        change.token = sealed(config, &name, token)?;
+    }
+    Ok(store.change_sink(id, &change).await?)
+}
+
+fn sealed(config: &Config, name: &str, token: GivenToken) -> Result<Option<Option<String>>, SinkError> {
+    let Some(Some(token)) = token else {
+        return Ok(token.map(|_| None));
+    };
+    sink::check_token(token.reveal())?;
+    let sealed = config.seals()?.seal(&sink::seal_owner(name), token.reveal());
+    let sealed = sealed.map_err(|error| ConfigError(vec![format!("secrets.key: {error}")]))?;
+    Ok(Some(Some(sealed)))
+}
