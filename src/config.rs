@@ -26,7 +26,7 @@ pub use auth::{Admin, Auth};
 pub use autoscaler::{Autoscaler, AutoscalerMode, Span};
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
-pub use outbound::{Forwarding, Notification};
+pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
 pub use retention::Retention;
 pub use secrets::Secrets;
@@ -112,6 +112,8 @@ pub struct Config {
     pub autoscaler: Autoscaler,
     /// Delivery to the web application.
     pub forwarding: Forwarding,
+    /// Which addresses may be called.
+    pub egress: Egress,
     /// Callbacks to terminals.
     pub notification: Notification,
     /// Reconciliation with the web application.

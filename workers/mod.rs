@@ -64,7 +64,7 @@ impl Ctx {
             directory: Directory::new(store.clone(), &config.fleet),
             sinks: Sinks::new(store.clone(), Arc::clone(&config))?,
             breakers: Breakers::new(store.clone(), &config.forwarding),
-            callbacks: Callbacks::new(&config.notification, config.forwarding.max_answer_bytes)?,
+            callbacks: Callbacks::new(&config)?,
             store,
             config,
         })

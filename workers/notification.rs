@@ -10,15 +10,15 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use reqwest::{Client, header::CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 
 use super::{
     Ctx, SetupError, outbound,
     schedule::{Budget, Schedule},
 };
 use crate::{
-    config,
-    domain::time::Timestamp,
+    config::Config,
+    domain::{egress::Policy, time::Timestamp},
     outcome::{Outcome, Verdict},
     queue::Job,
     stage::Stage,
@@ -31,22 +31,28 @@ const NOT_REACHED: Duration = Duration::from_millis(500);
 /// The client for terminals' callback addresses.
 #[derive(Clone)]
 pub struct Callbacks {
-    client: Client,
+    client: outbound::Outside,
     schedule: Schedule,
     max_answer_bytes: usize,
 }
 
 impl Callbacks {
-    pub(super) fn new(settings: &config::Notification, max_answer_bytes: usize) -> Result<Self, SetupError> {
+    pub(super) fn new(config: &Config) -> Result<Self, SetupError> {
+        let settings = &config.notification;
+        // Who names a callback is not who runs the fleet: private addresses are not for it.
+        let policy = Policy {
+            allow: config.egress.allow.clone(),
+            private: false,
+        };
         let timeout = settings.timeout_ms.duration();
         Ok(Self {
-            client: outbound::Door::new(timeout, timeout).client()?,
+            client: outbound::Door::new(timeout, timeout, policy).client()?,
             schedule: Schedule {
                 min: settings.retry_min_ms.duration(),
                 max: settings.retry_max_ms.duration(),
                 max_attempts: settings.max_attempts,
             },
-            max_answer_bytes,
+            max_answer_bytes: config.forwarding.max_answer_bytes,
         })
     }
 
@@ -54,9 +60,11 @@ impl Callbacks {
         let Some(url) = outbound::web_address(&notice.url) else {
             return Answer::NoAddress;
         };
-        let call = self
-            .client
-            .post(url)
+        let call = match self.client.post(url) {
+            Ok(call) => call,
+            Err(code) => return Answer::Failure(code),
+        };
+        let call = call
             .header(CONTENT_TYPE, "application/json")
             .body(notice.payload.clone());
         match call.send().await {

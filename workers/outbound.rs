@@ -1,18 +1,28 @@
 //! What all calls to the outside share: the HTTP client, reading an answer within a bound, and
 //! words for what can go wrong below HTTP.
 
-use std::time::Duration;
+mod guard;
 
-use reqwest::{Certificate, Client, Response, Url, redirect::Policy};
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Certificate, RequestBuilder, Response, Url, redirect};
 
 use super::SetupError;
+use crate::domain::egress::Policy;
+use guard::{Guard, Lookup, System};
+
+pub(super) use guard::REFUSED;
 
 /// How TSMS names itself.
 const USER_AGENT: &str = concat!("tsms/", env!("CARGO_PKG_VERSION"));
 
 /// How calls go out.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Door {
+    /// Which addresses may be called.
+    pub(super) policy: Policy,
+    /// How names are looked up.
+    pub(super) lookup: Arc<dyn Lookup>,
     /// How long a call may take, answer included.
     pub(super) timeout: Duration,
     /// How long to wait for a connection.
@@ -24,8 +34,10 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) const fn new(timeout: Duration, connect_timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration, connect_timeout: Duration, policy: Policy) -> Self {
         Self {
+            policy,
+            lookup: Arc::new(System),
             timeout,
             connect_timeout,
             verify: true,
@@ -33,9 +45,10 @@ impl Door {
         }
     }
 
-    /// A client that follows no redirect (a redirected POST would lose its body or its bearer token's
-    /// meaning) and gives up after the time limit.
-    pub(super) fn client(&self) -> Result<Client, SetupError> {
+    /// A client that calls nothing but permitted addresses, follows no redirect (a redirected POST would lose
+    /// its body or its bearer token's meaning), asks no proxy of the environment (it would look names up by
+    /// itself), and gives up after the time limit.
+    pub(super) fn client(&self) -> Result<Outside, SetupError> {
         let cannot = |error: reqwest::Error| SetupError(format!("HTTP client: {error}"));
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             let installed = rustls::crypto::ring::default_provider().install_default();
@@ -47,20 +60,44 @@ impl Door {
             Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(cannot)?,
             None => Vec::new(),
         };
+        let guard = Guard::new(self.policy.clone(), Arc::clone(&self.lookup));
         let settings = || {
-            Client::builder()
+            reqwest::Client::builder()
                 .user_agent(USER_AGENT)
-                .redirect(Policy::none())
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                .dns_resolver(Arc::new(guard.clone()))
                 .timeout(self.timeout)
                 .connect_timeout(self.connect_timeout)
                 .tls_danger_accept_invalid_certs(!self.verify)
         };
         let merged = settings().tls_certs_merge(extra.clone()).build();
-        merged.or_else(|error| {
+        let client = merged.or_else(|error| {
             // A machine without root certificates can still send over plain HTTP to itself.
             tracing::warn!(%error, "no root certificates: only those that are given are trusted");
             settings().tls_certs_only(extra).build().map_err(cannot)
-        })
+        })?;
+        Ok(Outside { client, guard })
+    }
+}
+
+/// The outside, as far as it may be called; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Outside {
+    client: reqwest::Client,
+    guard: Guard,
+}
+
+impl Outside {
+    /// A POST to be filled and sent, or [`REFUSED`] where the URL names an address that may not be called.
+    pub(super) fn post(&self, url: Url) -> Result<RequestBuilder, &'static str> {
+        match self.guard.check(&url) {
+            Ok(()) => Ok(self.client.post(url)),
+            Err(error) => {
+                tracing::warn!(%error, "a call was not made");
+                Err(REFUSED)
+            }
+        }
     }
 }
 
@@ -95,7 +132,9 @@ pub(super) async fn body(answer: &mut Response, limit: usize) -> Result<Body, re
 
 /// The fixed word for a call that got no whole answer.
 pub(super) fn failure(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
+    if guard::refused(error) {
+        REFUSED
+    } else if error.is_timeout() {
         "timeout"
     } else if error.is_connect() {
         "connect"
@@ -128,7 +167,7 @@ mod tests {
     #[test]
     fn a_client_can_be_built_twice() {
         for _ in 0..2 {
-            Door::new(Duration::from_secs(1), Duration::from_secs(1))
+            Door::new(Duration::from_secs(1), Duration::from_secs(1), Policy::default())
                 .client()
                 .unwrap();
         }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Millis, Secret};
+use crate::domain::network::Networks;
 
 /// `[forwarding]`
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +15,8 @@ pub struct Forwarding {
     pub endpoint: String,
     /// Bearer token for it.
     pub token: Secret,
+    /// Whether the endpoint may be of a private network or of this machine.
+    pub allow_private: bool,
     /// How old what a worker knows of the sinks may be.
     pub sinks_refresh_ms: Millis,
     /// Most sinks there may be.
@@ -49,6 +52,14 @@ pub struct Forwarding {
     pub breaker_open_ms: Millis,
     /// Most bytes read of an answer.
     pub max_answer_bytes: usize,
+}
+
+/// `[egress]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Networks that may be called although they are not public.
+    pub allow: Networks,
 }
 
 /// `[notification]`

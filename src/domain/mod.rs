@@ -10,6 +10,7 @@ pub mod day;
 pub mod dead_letter;
 mod decimal;
 pub mod directory;
+pub mod egress;
 pub mod forward;
 pub mod hold;
 pub mod json;

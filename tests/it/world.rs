@@ -309,6 +309,8 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
         r#"
 [database]
 url = "{database}"
+[egress]
+allow = "127.0.0.0/8"
 [secrets]
 key = "the key of the systems under test"
 [forwarding]

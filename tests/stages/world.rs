@@ -56,6 +56,7 @@ impl World {
         let mut config = Layers::read(None, Vec::new()).unwrap().config().unwrap();
         config.database.url = Secret::new(format!("sqlite:{}", dir.path().join("tsms.db").display()));
         config.secrets.key = Secret::new("the key of the systems under test");
+        config.egress.allow = "127.0.0.0/8".parse().unwrap();
         config.forwarding.enabled = true;
         config.forwarding.sinks_refresh_ms = Millis::new(0);
         config.forwarding.endpoint = endpoint;

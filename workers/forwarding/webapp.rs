@@ -3,7 +3,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use reqwest::{
-    Client, Url,
+    Url,
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
 };
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::{Config, Secret},
     domain::{
+        egress::Policy,
         forward::Envelope,
         sink::{self, Sink},
         trace::TraceContext,
@@ -50,10 +51,17 @@ pub(super) struct WebApp {
     token: Option<Secret>,
     pub(super) batch_size: usize,
     pub(super) timeout: Duration,
-    client: OnceLock<Option<Client>>,
+    client: OnceLock<Option<outbound::Outside>>,
     door: outbound::Door,
     retry_after_max: Duration,
     max_answer_bytes: usize,
+}
+
+fn policy(config: &Config, private: bool) -> Policy {
+    Policy {
+        allow: config.egress.allow.clone(),
+        private,
+    }
 }
 
 impl WebApp {
@@ -66,7 +74,11 @@ impl WebApp {
         let endpoint = outbound::web_address(&settings.endpoint)
             .ok_or_else(|| SetupError("forwarding.endpoint is not an http or https address".to_owned()))?;
         let timeout = settings.timeout_ms.duration();
-        let door = outbound::Door::new(timeout, settings.connect_timeout_ms.duration());
+        let door = outbound::Door::new(
+            timeout,
+            settings.connect_timeout_ms.duration(),
+            policy(config, settings.allow_private),
+        );
         let client = door.client()?;
         Ok(Some(Self {
             name: sink::DEFAULT.to_owned(),
@@ -101,7 +113,11 @@ impl WebApp {
             door: outbound::Door {
                 verify: kept.verify_ssl,
                 ca: kept.ca.clone(),
-                ..outbound::Door::new(timeout, settings.connect_timeout_ms.duration())
+                ..outbound::Door::new(
+                    timeout,
+                    settings.connect_timeout_ms.duration(),
+                    policy(config, kept.allow_private),
+                )
             },
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
@@ -127,7 +143,7 @@ impl WebApp {
     }
 
     /// What a call needs.
-    fn parts(&self) -> Result<(&Client, &Url, &Secret), &'static str> {
+    fn parts(&self) -> Result<(&outbound::Outside, &Url, &Secret), &'static str> {
         match (self.client(), &self.endpoint, &self.token) {
             (Some(client), Some(endpoint), Some(token)) => Ok((client, endpoint, token)),
             _ => Err("sink_unusable"),
@@ -135,7 +151,7 @@ impl WebApp {
     }
 
     /// The client, made when it is first needed: that reads every root certificate of the machine.
-    fn client(&self) -> Option<&Client> {
+    fn client(&self) -> Option<&outbound::Outside> {
         let made = self.client.get_or_init(|| {
             let made = self.door.client();
             made.map_err(|error| tracing::error!(sink = self.name, %error, "a sink cannot be used"))
@@ -151,7 +167,12 @@ impl WebApp {
             Err(code) => Ruling::Later {
                 code,
                 after: None,
-                health: Health::Ill,
+                // Nobody was asked: the settings are wrong, or a name leads where it must not.
+                health: if code == outbound::REFUSED {
+                    Health::Busy
+                } else {
+                    Health::Ill
+                },
             },
         }
     }
@@ -159,7 +180,7 @@ impl WebApp {
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
         let (client, endpoint, token) = self.parts()?;
         let mut call = client
-            .post(endpoint.clone())
+            .post(endpoint.clone())?
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, &envelope.idempotency_key)
             .body(envelope.body.clone());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Url, header::CONTENT_TYPE};
+use reqwest::{Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use super::{super::outbound, Problem};
@@ -10,6 +10,7 @@ use crate::{
     config::{self, Secret},
     domain::{
         control::{Held, Sum, Totals},
+        egress::Policy,
         money::Money,
         time::Timestamp,
     },
@@ -79,7 +80,7 @@ pub(super) struct Said {
 
 /// The way to one web application.
 pub(super) struct Sink {
-    client: Client,
+    client: outbound::Outside,
     address: Url,
     token: Secret,
     max_answer_bytes: usize,
@@ -91,6 +92,7 @@ impl Sink {
         endpoint: &str,
         token: &Secret,
         connect_timeout: Duration,
+        policy: Policy,
     ) -> Result<Self, Problem> {
         let endpoint = outbound::web_address(endpoint).ok_or(Problem::NoAddress)?;
         let address = endpoint
@@ -98,7 +100,7 @@ impl Sink {
             .ok()
             .filter(|address| matches!(address.scheme(), "http" | "https"))
             .ok_or(Problem::NoAddress)?;
-        let client = outbound::Door::new(settings.timeout_ms.duration(), connect_timeout)
+        let client = outbound::Door::new(settings.timeout_ms.duration(), connect_timeout, policy)
             .client()
             .map_err(|error| Problem::Setup(error.to_string()))?;
         Ok(Self {
@@ -129,6 +131,7 @@ impl Sink {
         let mut call = self
             .client
             .post(self.address.clone())
+            .map_err(Problem::NoAnswer)?
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         if !self.token.reveal().is_empty() {

@@ -24,6 +24,7 @@ use crate::{
     domain::{
         control::{Delivery, HIGHEST_ID, Held, Standing, Totals},
         day::Day,
+        egress::Policy,
         time::Timestamp,
     },
     store::{Store, StoreError},
@@ -135,6 +136,10 @@ pub async fn run(store: &Store, config: &Config, wanted: Wanted) -> Result<Repor
         &forwarding.endpoint,
         &forwarding.token,
         forwarding.connect_timeout_ms.duration(),
+        Policy {
+            allow: config.egress.allow.clone(),
+            private: forwarding.allow_private,
+        },
     )?;
     let mut parts = parts(store, wanted).await?;
     let Some((from, to)) = span(&parts) else {
