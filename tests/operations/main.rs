@@ -5,6 +5,7 @@
 
 mod alerts;
 mod dashboards;
+mod deploy;
 mod runbooks;
 
 use std::path::{Path, PathBuf};
