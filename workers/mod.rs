@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use directory::Directory;
-pub use forwarding::{Breakers, Sinks};
+pub use forwarding::{Breakers, Left, Sinks};
 pub use notification::Callbacks;
 
 use crate::{
@@ -43,6 +43,8 @@ pub struct Ctx {
     pub directory: Directory,
     /// The ways out to web applications.
     pub sinks: Sinks,
+    /// What sets of forwarding left under way.
+    pub left: Left,
     /// Whether a sink may be called.
     pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
@@ -63,6 +65,7 @@ impl Ctx {
         Ok(Self {
             directory: Directory::new(store.clone(), &config.fleet),
             sinks: Sinks::new(store.clone(), Arc::clone(&config))?,
+            left: Left::default(),
             breakers: Breakers::new(store.clone(), &config.forwarding),
             callbacks: Callbacks::new(&config)?,
             store,

@@ -23,8 +23,22 @@ pub struct Forwarding {
     pub most_sinks: usize,
     /// Most sales in one POST.
     pub batch_size: usize,
-    /// POSTs under way at the same time, within one set.
+    /// Fewest sales a batch is cut down to.
+    pub batch_size_min: usize,
+    /// How long an answer takes that counts as slow.
+    pub slow_ms: Millis,
+    /// POSTs under way at the same time to one sink, within one set.
     pub parallel: usize,
+    /// The same within one process.
+    pub sink_places: usize,
+    /// How long a set waits for a sink where there are others.
+    pub patience_ms: Millis,
+    /// Sales that waited before beside new ones, in percent of those.
+    pub late_percent: u8,
+    /// The same a second whatever is new.
+    pub late_per_s: u32,
+    /// How long after it was due a sale becomes a dead letter.
+    pub max_age_ms: Millis,
     /// How long one POST may take, answer included.
     pub timeout_ms: Millis,
     /// How long to wait for a connection.

@@ -14,9 +14,9 @@ const SALES: Sql = Sql {
 
 const REVIVE_SALES: Sql = Sql {
     name: "forwards.revive",
-    // One attempt stays counted: the sale may have arrived, so a void of it must be told.
+    // One attempt stays counted: the sale may have arrived, so a void of it must be told. Its age begins anew.
     text: "UPDATE forwards SET state = 'PENDING', attempts = 1, claim = 0, last_code = NULL, due_at = ?, \
-           settled_at = 0 WHERE transaction_id IN ({?}) AND state = 'DEAD'",
+           created_at = ?, settled_at = 0 WHERE transaction_id IN ({?}) AND state = 'DEAD'",
 };
 
 const REVIVE_REFUNDS: Sql = Sql {
@@ -63,7 +63,9 @@ impl Store {
         for ids in self.pieces(&of("forwarding")) {
             let dead = dead(tx, &SALES, ids).await?;
             for dead in self.pieces(&dead) {
-                tx.execute(&REVIVE_SALES, dead.len(), &due(now, dead)).await?;
+                let mut values = Binds::of(dead.len() + 2);
+                values.put(now).put(now).put_all(dead.iter().copied());
+                tx.execute(&REVIVE_SALES, dead.len(), &values).await?;
                 let refunds = tx.execute(&REVIVE_REFUNDS, dead.len(), &due(now, dead)).await?;
                 if refunds.rows > 0 {
                     for row in tx.fetch(&OLDEST_REFUND, dead.len(), &Binds::ids(dead)).await? {

@@ -8,7 +8,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Mutex,
 };
-use tsms::{config::Millis, outcome::Verdict, stage::Stage, standin::sim::SimTerminal, store::NewTerminal};
+use tsms::{
+    config::Millis, outcome::Verdict, stage::Stage, standin::sim::SimTerminal, store::NewTerminal, workers,
+};
 
 use crate::world::{World, followers, keys, stripped, with_body};
 
@@ -151,5 +153,24 @@ async fn a_callback_that_cannot_arrive_is_given_up() {
             world.run(Stage::Notification, &jobs).await.verdicts,
             [Verdict::Done]
         );
+    }
+}
+
+#[tokio::test]
+async fn a_callback_into_the_private_network_is_not_made() {
+    let till = Till::default();
+    let url = till.clone().listen().await;
+    // The same machine by name: what the name leads to is checked as well.
+    for url in [url.clone(), url.replace("127.0.0.1", "localhost")] {
+        let world = world(url).await;
+        let accepted = world.accept(0, 1, false, 1).await;
+        let validated = world.run(Stage::Validation, &[with_body(&accepted)]).await;
+        let rows = followers(&validated, Stage::Processing);
+        let decided = world.run(Stage::Processing, &rows).await;
+        let jobs = followers(&decided, Stage::Notification);
+        let strict = world.other(|config| config.egress.allow = "10.0.0.0/8".parse().unwrap());
+        let refused = workers::run(Stage::Notification, &strict, &jobs).await.unwrap();
+        assert_eq!(refused.verdicts[0].code(), "address_refused", "{refused:?}");
+        assert!(till.bodies.lock().await.is_empty(), "it was called");
     }
 }

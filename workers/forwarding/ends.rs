@@ -21,6 +21,8 @@ use crate::{
     store::{ForwardItem, Settled},
 };
 
+/// The code of sales that were due for too long.
+const TOO_OLD: &str = "too_old";
 /// How long sales wait that were claimed but not reached in time.
 const NOT_REACHED: Duration = Duration::from_millis(500);
 /// How often the pause of a sale that meets an open breaker doubles: a large backlog must not cost
@@ -103,6 +105,21 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
 }
 
 impl End {
+    /// The end of a sale that has been due for `age`: one that has not got through by `longest` is given up.
+    /// Where it was not tried for want of time, it gets its try first.
+    pub(super) fn aged(self, age: Duration, longest: Duration) -> Self {
+        let code = match &self {
+            _ if age < longest => return self,
+            End::Later { code, .. } => code,
+            End::Held { .. } => "breaker_open",
+            End::Forwarded { .. } | End::NotReached | End::Dead { .. } => return self,
+        };
+        End::Dead {
+            code: TOO_OLD,
+            detail: format!("due for {} s, and the last time: {code}", age.as_secs()),
+        }
+    }
+
     /// What is written down, and what the queue is told, for the attempt number `attempt` of sale
     /// `id`, whose job came back from the queue `returns` times.
     pub(super) fn settle(

@@ -11,7 +11,7 @@ use super::{
     answer::Ruling,
     batches::Batch,
     ends::{self, Ended},
-    webapp::{Origin, WebApp},
+    webapp::{Answered, Origin, WebApp},
 };
 use crate::{
     domain::{
@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Sender<'a> {
     pub(super) ctx: &'a Ctx,
     pub(super) budget: Budget,
-    pub(super) jobs: &'a HashMap<i64, &'a Job>,
+    pub(super) jobs: &'a HashMap<i64, Job>,
     /// Where the sales of each tenant go.
     pub(super) sinks: &'a HashMap<i64, Arc<WebApp>>,
 }
@@ -56,6 +56,9 @@ impl Sender<'_> {
         let Some(sink) = self.sinks.get(&batch.tenant_id) else {
             return Attempt::NotReached;
         };
+        let Some(_call) = sink.lane.call().await else {
+            return Attempt::NotReached;
+        };
         if !self.budget.left_for(sink.timeout) || !self.ctx.sinks.still(batch.tenant_id, sink).await {
             return Attempt::NotReached;
         }
@@ -72,7 +75,8 @@ impl Sender<'_> {
             request_id: requests.first().copied().unwrap_or_default(),
             trace: self.trace_of(&items),
         };
-        let ruling = sink.post(&envelope, origin).await;
+        let Answered { ruling, too_large } = sink.post(&envelope, origin).await;
+        sink.learn(items.len(), started.elapsed(), &ruling, too_large);
         permit.tell(ruling.health(), ruling.outcome()).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
         tracing::info!(

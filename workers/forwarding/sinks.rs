@@ -58,6 +58,11 @@ impl Routes {
         sink.ready().map(|()| sink)
     }
 
+    /// Whether one sink takes everything.
+    pub(super) fn is_lone(&self) -> bool {
+        self.own.is_empty()
+    }
+
     fn each(&self) -> impl Iterator<Item = &Arc<WebApp>> {
         self.own.values().chain(&self.rest)
     }
@@ -178,7 +183,7 @@ impl Sinks {
             let old = before.each().find(|old| old.name() == row.name);
             let sink = match old {
                 Some(old) if old.is(row) => Arc::clone(old),
-                _ => Arc::new(WebApp::of_row(row, self.token(row), &self.0.config)),
+                old => Arc::new(WebApp::of_row(row, self.token(row), &self.0.config, old)),
             };
             match row.tenant_id {
                 Some(tenant) => {

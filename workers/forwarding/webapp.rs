@@ -1,6 +1,9 @@
 //! The way out to a web application: one POST, and what came of it.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
     Url,
@@ -10,6 +13,7 @@ use reqwest::{
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
+    lane::{Fit, Lane},
 };
 use crate::{
     config::{Config, Secret},
@@ -26,6 +30,16 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The status that says that a batch is too large.
+const TOO_LARGE: u16 = 413;
+
+/// What came of a POST.
+pub(super) struct Answered {
+    pub(super) ruling: Ruling,
+    /// The batch was too large as such.
+    pub(super) too_large: bool,
+}
 
 /// How much of the time of a set one call may take at most.
 const LONGEST_CALL: (u32, u32) = (5, 6);
@@ -49,7 +63,9 @@ pub(super) struct WebApp {
     endpoint: Option<Url>,
     /// `None` where it cannot be opened: nothing is sent.
     token: Option<Secret>,
-    pub(super) batch_size: usize,
+    batch_size: usize,
+    /// What this process keeps for the sink whatever its settings.
+    pub(super) lane: Arc<Lane>,
     pub(super) timeout: Duration,
     client: OnceLock<Option<outbound::Outside>>,
     door: outbound::Door,
@@ -87,6 +103,7 @@ impl WebApp {
             endpoint: Some(endpoint),
             token: Some(settings.token.clone()),
             batch_size: settings.batch_size,
+            lane: Arc::new(Lane::new(settings)),
             timeout,
             client: OnceLock::from(Some(client)),
             door,
@@ -95,8 +112,13 @@ impl WebApp {
         }))
     }
 
-    /// The sink of a row.
-    pub(super) fn of_row(row: &Sink, token: Option<Secret>, config: &Config) -> Self {
+    /// The sink of a row, in the lane of what it was before.
+    pub(super) fn of_row(
+        row: &Sink,
+        token: Option<Secret>,
+        config: &Config,
+        before: Option<&Arc<WebApp>>,
+    ) -> Self {
         let (settings, kept) = (&config.forwarding, &row.settings);
         // A call that outlasts its set would never be judged.
         let longest = config.pool(Stage::Forwarding).timeout_ms.duration() * LONGEST_CALL.0 / LONGEST_CALL.1;
@@ -108,6 +130,10 @@ impl WebApp {
             endpoint: outbound::web_address(&kept.endpoint),
             token,
             batch_size: usize::try_from(kept.batch_size).unwrap_or(1),
+            lane: before.map_or_else(
+                || Arc::new(Lane::new(settings)),
+                |before| Arc::clone(&before.lane),
+            ),
             timeout,
             client: OnceLock::new(),
             door: outbound::Door {
@@ -122,6 +148,22 @@ impl WebApp {
             retry_after_max: settings.retry_after_max_ms.duration(),
             max_answer_bytes: settings.max_answer_bytes,
         }
+    }
+
+    /// Most sales in the next batch.
+    pub(super) fn batch_size(&self) -> usize {
+        self.lane.batch_size(self.batch_size)
+    }
+
+    /// Learns from how a batch of `sales` went. What says nothing about its size teaches nothing.
+    pub(super) fn learn(&self, sales: usize, took: Duration, ruling: &Ruling, too_large: bool) {
+        let fit = match ruling {
+            _ if too_large => Fit::Large,
+            Ruling::Accepted | Ruling::Named(_) => Fit::Well,
+            Ruling::Later { code: "timeout", .. } => Fit::Large,
+            Ruling::Later { .. } | Ruling::Refused { .. } => return,
+        };
+        self.lane.learn(sales, self.batch_size, took, fit);
     }
 
     /// Its name, which no other sink has.
@@ -161,8 +203,10 @@ impl WebApp {
     }
 
     /// Posts a batch and judges the answer.
-    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Ruling {
-        match self.reply(envelope, origin).await {
+    pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Answered {
+        let reply = self.reply(envelope, origin).await;
+        let too_large = reply.as_ref().is_ok_and(|reply| reply.status == TOO_LARGE);
+        let ruling = match reply {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
             Err(code) => Ruling::Later {
                 code,
@@ -174,7 +218,8 @@ impl WebApp {
                     Health::Ill
                 },
             },
-        }
+        };
+        Answered { ruling, too_large }
     }
 
     async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
