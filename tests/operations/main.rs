@@ -6,6 +6,7 @@
 mod alerts;
 mod dashboards;
 mod deploy;
+mod migrations;
 mod runbooks;
 
 use std::path::{Path, PathBuf};
