@@ -5,7 +5,9 @@ use config::ValueKind;
 use super::{Config, ConfigError, Millis, auth, secrets};
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 6] = [
+const MAY_BE_ZERO: [&str; 8] = [
+    "autoscaler.most_doublings",
+    "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
     "ingress.job_body_bytes",
     "rules.future_tolerance_s",
@@ -64,6 +66,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     ingress(config, &mut found);
     found.0.extend(config.limits.contradictions());
     found.0.extend(config.gate.contradictions());
+    found.0.extend(config.autoscaler.contradictions(config));
     stages(config, &mut found);
     outside(config, &mut found);
     rules(config, &mut found);

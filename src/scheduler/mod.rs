@@ -1,5 +1,7 @@
 //! The scheduler role: what must happen once in the fleet rather than once a process.
 
+pub mod autoscaler;
+pub mod budget;
 pub(crate) mod duty;
 pub(crate) mod overview;
 pub mod retention;

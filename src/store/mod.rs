@@ -53,6 +53,7 @@ mod switches;
 mod tokens;
 mod transactions;
 mod values;
+mod widths;
 
 pub use audit::AuditRow;
 pub use breakers::Probed;
@@ -65,7 +66,7 @@ pub use duties::{Beat, Load, Staff};
 pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use heartbeats::Heartbeat;
-pub use holds::{NewHold, WidthMove};
+pub use holds::NewHold;
 pub use limits::{NewOrder, Refused};
 pub use logins::Known;
 pub use reconcile::LostItem;
@@ -80,6 +81,7 @@ pub use sweep::{AuditGap, Mark, ReversalGap};
 pub use switches::TerminalChange;
 pub use tokens::{NewToken, Origin, TokenRow};
 pub use transactions::{Decision, Existing, TransactionView, Validated};
+pub use widths::{AUTOSCALER, NewWidth, Width, WidthMove};
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,6 +17,7 @@ mod servers;
 
 mod access;
 mod administration;
+mod autoscaler;
 mod bodies;
 mod breakers;
 mod callbacks;
