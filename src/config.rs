@@ -5,6 +5,7 @@
 
 mod alerts;
 mod auth;
+mod autoscaler;
 mod checks;
 mod database;
 mod kept;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 pub use alerts::Alerts;
 pub use auth::{Admin, Auth};
+pub use autoscaler::{Autoscaler, AutoscalerMode, Span};
 pub use database::Database;
 pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
@@ -110,6 +112,8 @@ pub struct Config {
     pub ops: Ops,
     /// Pools, by stage name.
     pub stage: BTreeMap<String, StagePool>,
+    /// How pools are made wider and narrower by themselves.
+    pub autoscaler: Autoscaler,
     /// Delivery to the web application.
     pub forwarding: Forwarding,
     /// Which addresses may be called.
@@ -347,6 +351,12 @@ impl Config {
     #[must_use]
     pub fn pool(&self, stage: Stage) -> StagePool {
         self.stage[stage.name()]
+    }
+
+    /// Sets of jobs of `stage` at a time in one process, as long as nobody asks for another number.
+    #[must_use]
+    pub fn width(&self, stage: Stage) -> u64 {
+        u64::try_from(self.pool(stage).concurrency).unwrap_or(u64::MAX)
     }
 
     /// Whether the settings fit roles in processes of their own, which only share what is outside

@@ -24,7 +24,7 @@ use crate::{
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::{alerts, duty::Duty, overview, retention, sweeper},
+    scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -257,6 +257,12 @@ impl Fleet {
         self.watchers.spawn(async move {
             alerts.await;
             ("alerts".to_owned(), Ok(()))
+        });
+        let autoscaler = Autoscaler::new(store.clone(), queue.clone(), config.clone());
+        let autoscaler = autoscaler.run(duty.watch(), self.stop.clone());
+        self.roles.spawn(async move {
+            autoscaler.await;
+            ("autoscaler".to_owned(), Ok(()))
         });
         let duty = duty.run(self.gone.clone());
         self.watchers.spawn(async move {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod breaker;
+mod capacity;
 mod checksum;
 mod config;
 mod contract;
@@ -102,6 +103,7 @@ enum Command {
     Sink(sink::Args),
     Sim(sim::Args),
     Bench(bench::Args),
+    Capacity(capacity::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -145,6 +147,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sink(args) => sink::run(&setup, args).await,
         Command::Sim(args) => sim::run(&setup, args).await,
         Command::Bench(args) => bench::run(&setup, args).await,
+        Command::Capacity(args) => capacity::run(&setup, &args),
     }
 }
 

@@ -1,21 +1,18 @@
 //! `tsms scale`: how wide each queue is worked on, and changing it while everything runs.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tsms::{
     config::Config,
     domain::time::Timestamp,
+    scheduler::budget::Budget,
     stage::Stage,
-    store::{Staff, Store},
+    store::{NewWidth, Staff, Store, Width},
 };
 
 use super::{Failure, Setup, fail::Exit, print};
-
-/// Part of the server's connections that sets of jobs may take, in percent; the ingresses, people and
-/// backups need the rest.
-const BUDGET_PERCENT: u64 = 80;
 
 /// See how many sets of jobs each worker process works on at a time, and change it live.
 #[derive(Args)]
@@ -49,6 +46,9 @@ enum ScaleCommand {
         /// Why, for whoever reads the history.
         #[arg(long)]
         reason: String,
+        /// How long the autoscaler leaves it, instead of `autoscaler.pin_ms`; 0 lets it have it at once.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=525_600))]
+        pin_minutes: Option<u32>,
     },
     /// The last changes with who made them and why, newest first.
     History {
@@ -65,8 +65,18 @@ pub(super) async fn run(setup: &Setup, args: ScaleArgs) -> Result<(), Failure> {
     let (config, store) = (setup.config()?, setup.store().await?);
     match args.command {
         None => show(&config, &store, args.json).await,
-        Some(ScaleCommand::Set { queue, width, reason }) => {
-            set(&config, &store, queue, width.into(), &reason).await
+        Some(ScaleCommand::Set {
+            queue,
+            width,
+            reason,
+            pin_minutes,
+        }) => {
+            let wish = Wish {
+                width: width.into(),
+                pin_minutes,
+                reason,
+            };
+            set(&config, &store, queue, wish).await
         }
         Some(ScaleCommand::History { limit, json }) => history(&store, limit.into(), json).await,
     }
@@ -74,7 +84,7 @@ pub(super) async fn run(setup: &Setup, args: ScaleArgs) -> Result<(), Failure> {
 
 /// What each queue is worked on with: the width asked for, and the workers that are alive.
 struct State {
-    widths: HashMap<String, u64>,
+    widths: Vec<Width>,
     staff: Vec<Staff>,
 }
 
@@ -82,14 +92,14 @@ impl State {
     async fn read(config: &Config, store: &Store) -> Result<Self, Failure> {
         let alive = Timestamp::now().minus(config.fleet.lease_ms.duration());
         Ok(Self {
-            widths: store.widths().await?.into_iter().collect(),
+            widths: store.widths().await?,
             staff: store.staff(alive).await?,
         })
     }
 
-    fn width(&self, config: &Config, stage: Stage) -> u64 {
-        let default = || u64::try_from(config.pool(stage).concurrency).unwrap_or(u64::MAX);
-        self.widths.get(stage.name()).copied().unwrap_or_else(default)
+    /// The width that somebody set.
+    fn asked(&self, stage: Stage) -> Option<&Width> {
+        self.widths.iter().find(|width| width.queue == stage.name())
     }
 
     fn staff(&self, stage: Stage) -> (u64, u64) {
@@ -99,72 +109,79 @@ impl State {
 }
 
 async fn show(config: &Config, store: &Store, json: bool) -> Result<(), Failure> {
-    let state = State::read(config, store).await?;
+    let (state, now) = (State::read(config, store).await?, Timestamp::now());
     let mut rows = Vec::new();
     for stage in Stage::ALL {
         let (processes, sets) = state.staff(stage);
-        let width = state.width(config, stage);
-        let asked = state.widths.contains_key(stage.name());
+        let asked = state.asked(stage);
+        let width = asked.map_or_else(|| config.width(stage), |width| width.concurrency);
+        let pinned = asked.map(|width| width.pinned_until).filter(|until| *until > now);
+        let pinned = pinned.map(|until| until.to_rfc3339(0));
         if json {
             print::json(&json!({
-                "queue": stage.name(), "width": width, "set": asked, "processes": processes, "sets": sets,
+                "queue": stage.name(), "width": width, "set": asked.is_some(), "pinned_until": pinned,
+                "processes": processes, "sets": sets,
             }))?;
         } else {
-            let origin = if asked { "set" } else { "settings" };
+            let origin = if asked.is_some() { "set" } else { "settings" };
             rows.push([
                 stage.name().to_owned(),
                 width.to_string(),
                 origin.to_owned(),
+                pinned.unwrap_or_default(),
                 processes.to_string(),
                 sets.to_string(),
             ]);
         }
     }
     if !json {
-        print::table(["queue", "width", "from", "processes", "sets"], &rows)?;
+        print::table(
+            ["queue", "width", "from", "pinned until", "processes", "sets"],
+            &rows,
+        )?;
     }
     Ok(())
 }
 
-async fn set(config: &Config, store: &Store, stage: Stage, width: u64, reason: &str) -> Result<(), Failure> {
+/// What is asked for.
+struct Wish {
+    width: u64,
+    pin_minutes: Option<u32>,
+    reason: String,
+}
+
+async fn set(config: &Config, store: &Store, stage: Stage, wish: Wish) -> Result<(), Failure> {
     let most = u64::try_from(config.fleet.max_concurrency).unwrap_or(u64::MAX);
-    if width > most {
-        let words = format!("a width of {width} is above fleet.max_concurrency ({most})");
+    if wish.width > most {
+        let words = format!(
+            "a width of {} is above fleet.max_concurrency ({most})",
+            wish.width
+        );
         return Err(Failure::usage(words));
     }
     let state = State::read(config, store).await?;
-    // Each set that is worked on holds at most one connection.
-    let pool = u64::from(config.database.max_connections);
-    if width > pool {
-        let words = format!(
-            "{width} sets in a process would wait for its {pool} connections (database.max_connections)"
-        );
-        return Err(Failure::new(Exit::Failed, words));
+    let budget = Budget::read(config, store, state.staff).await?;
+    if let Err(refused) = budget.allows(stage, wish.width) {
+        return Err(Failure::new(Exit::Failed, refused.to_string()));
     }
-    if let Some(server) = server_connections(store).await? {
-        let others = Stage::ALL.into_iter().filter(|other| *other != stage);
-        let others: u64 = others.map(|other| state.staff(other).1).sum();
-        let wanted = others.saturating_add(state.staff(stage).0.saturating_mul(width));
-        if wanted.saturating_mul(100) > server.saturating_mul(BUDGET_PERCENT) {
-            let words = format!(
-                "all workers together would work on {wanted} sets at a time, and the database takes {server} connections, \
-                 of which {BUDGET_PERCENT} % are for workers"
-            );
-            return Err(Failure::new(Exit::Failed, words));
-        }
-    }
-    let default = u64::try_from(config.pool(stage).concurrency).unwrap_or(u64::MAX);
-    let was = store.set_width(stage.name(), width, default, reason).await?;
+    let pin = wish
+        .pin_minutes
+        .map_or(config.autoscaler.pin_ms.duration(), |minutes| {
+            Duration::from_secs(u64::from(minutes) * 60)
+        });
+    let was = store
+        .set_width(&NewWidth {
+            queue: stage.name(),
+            concurrency: wish.width,
+            default: config.width(stage),
+            pinned_until: Timestamp::now().plus(pin),
+            reason: &wish.reason,
+        })
+        .await?;
     Ok(print::line(format_args!(
-        "{stage}: {was} to {width} sets in each process"
+        "{stage}: {was} to {} sets in each process",
+        wish.width
     ))?)
-}
-
-/// Connections that the server takes; SQLite has no server.
-async fn server_connections(store: &Store) -> Result<Option<u64>, Failure> {
-    let checkup = store.checkup().await?;
-    let most = checkup.settings.get("max_connections");
-    Ok(most.and_then(|most| most.parse().ok()))
 }
 
 async fn history(store: &Store, limit: usize, json: bool) -> Result<(), Failure> {

@@ -6,7 +6,9 @@ use super::{Config, ConfigError, Millis, alerts, auth, secrets};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 6] = [
+const MAY_BE_ZERO: [&str; 8] = [
+    "autoscaler.most_doublings",
+    "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
     "ingress.job_body_bytes",
     "rules.future_tolerance_s",
@@ -65,6 +67,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     ingress(config, &mut found);
     found.0.extend(config.limits.contradictions());
     found.0.extend(config.gate.contradictions());
+    found.0.extend(config.autoscaler.contradictions(config));
     stages(config, &mut found);
     outside(config, &mut found);
     rules(config, &mut found);

@@ -27,6 +27,8 @@ pub struct Limits {
     pub probe_ms: Millis,
     /// How long, after Redis came back, the share of this process holds too.
     pub settle_ms: Millis,
+    /// How much longer it holds where an ingress that is alive has not come back to Redis.
+    pub settle_max_ms: Millis,
     /// How often an ingress reads the orders that block somebody or let him through.
     pub refresh_ms: Millis,
     /// Requests of one terminal.

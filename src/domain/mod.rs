@@ -4,6 +4,7 @@ pub mod ability;
 pub mod alert;
 pub mod audit;
 pub mod breaker;
+pub mod capacity;
 pub mod checksum;
 pub mod checksum_report;
 pub mod control;

@@ -121,7 +121,11 @@ impl Control {
     async fn once(&self) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let holds = self.store.standing_holds(now, MOST_HOLDS).await?;
-        let widths: HashMap<String, u64> = self.store.widths().await?.into_iter().collect();
+        let widths = self.store.widths().await?;
+        let widths: HashMap<String, u64> = widths
+            .into_iter()
+            .map(|width| (width.queue, width.concurrency))
+            .collect();
         let mut changed = false;
         for (stage, valve) in &self.valves {
             let asked = widths.get(stage.name()).copied();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use super::{App, body, deadline::Deadline, error::Error};
 use crate::domain::{json, payload::FieldError};
@@ -96,9 +99,39 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
+/// For a whole number that a client may have written as `7.0`, which is one too in JSON:
+/// `#[serde(default, deserialize_with)]`.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let text = number.to_string();
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    let whole = text
+        .parse()
+        .map_err(|_| D::Error::custom("must be a whole number within its bounds"));
+    whole.map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let read = |text: &str| whole(&mut serde_json::Deserializer::from_str(text)).ok();
+        for (text, number) in [
+            ("7", Some(7)),
+            ("7.0", Some(7)),
+            ("7e2", Some(700)),
+            ("null", None),
+        ] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for none in ["7.5", "-1", "4294967296", "\"7\"", "1e300"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only whether it can be read matters")]

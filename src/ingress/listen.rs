@@ -129,9 +129,11 @@ pub(super) async fn serve(
                 stop: stopping.clone(),
             };
             let cut_off = cut_off.clone();
+            // In a box: a future that is passed on is kept once for each pass.
+            let serving = Box::pin(connection.serve(stream));
             connections.spawn(async move {
                 let _held = (permit, place, metrics::OpenConnection::new());
-                cut_off.run_until_cancelled(connection.serve(stream)).await;
+                cut_off.run_until_cancelled(serving).await;
             });
         },
     )

@@ -95,7 +95,10 @@ async fn find_sale(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<Trans
         return with_submission(app, terminal_id, view).await.map(Some);
     }
     let Some(submission) = app.store.submission_of(terminal_id, id).await? else {
-        return Ok(None);
+        return match view(app, terminal_id, id).await? {
+            Some(view) => with_submission(app, terminal_id, view).await.map(Some),
+            None => Ok(None),
+        };
     };
     if submission.processed_at.is_none() || submission.dead_code.is_some() {
         return Ok(Some(TransactionStatus::waiting(id, &submission)));

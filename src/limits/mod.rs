@@ -5,6 +5,7 @@
 //! process, `shared` how they go together with those in Redis, `wire` what is said there.
 
 mod bucket;
+mod clock;
 mod shared;
 mod table;
 mod window;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Decision,
     bucket::Bucket,
+    clock::Clock,
     table::{Now, Rules, Table},
     window::Piece,
     wire::{self, Keys},
@@ -39,25 +40,6 @@ enum Mode {
     Alone,
     Returning { until: Instant },
     Together,
-}
-
-/// What is known of the server's clock: it read `read` at some time between `asked` before `at` and
-/// `at`, so at `at` it read between `read` and `read + asked`.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    read: u64,
-    at: Instant,
-    asked: Duration,
-}
-
-impl Clock {
-    fn now(&self) -> Now {
-        let since = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let early = self.read.saturating_add(since(self.at.elapsed()));
-        // One more for what the milliseconds cut off.
-        let late = early.saturating_add(since(self.asked)).saturating_add(1);
-        Now { early, late }
-    }
 }
 
 /// A request that waits for the next call.
@@ -78,6 +60,8 @@ pub(super) struct Shared {
     epoch: Mutex<String>,
     /// Ingresses that are alive, this one included.
     processes: AtomicU32,
+    /// The name of this process among them, never used before.
+    name: u64,
     asks: mpsc::Sender<Ask>,
     connection: ConnectionManager,
     keys: Keys,
@@ -113,6 +97,7 @@ impl Shared {
             changed: Notify::new(),
             epoch: Mutex::default(),
             processes: AtomicU32::new(1),
+            name: rand::random(),
             asks,
             connection,
             keys: Keys::new(&queue.prefix),
@@ -303,6 +288,21 @@ impl Shared {
         }
     }
 
+    /// Whether every process that is alive has come back, or has had more than enough time for it.
+    async fn is_settled(&self, until: Instant) -> bool {
+        let longest = self.settings.settle_max_ms.duration();
+        let alive = self.processes.load(Ordering::Relaxed);
+        let epoch = locked(&self.epoch).clone();
+        let mut connection = self.connection.clone();
+        let call = wire::back(&mut connection, &self.keys, &epoch, self.name, longest);
+        let back = match timeout(self.settings.redis_timeout_ms.duration(), call).await {
+            Ok(Ok(back)) => back,
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        let now = Instant::now();
+        until <= now && (back >= alive || until + longest <= now)
+    }
+
     /// Comes back to the shared logs when it can.
     async fn keep(&self) {
         let mut turn = interval(self.settings.probe_ms.duration());
@@ -316,7 +316,7 @@ impl Shared {
                         tracing::debug!(error, "rate limits: Redis is not back");
                     }
                 }
-                Mode::Returning { until } if until <= Instant::now() => {
+                Mode::Returning { until } if self.is_settled(until).await => {
                     let mut mode = locked(&self.mode);
                     if matches!(*mode, Mode::Returning { .. }) {
                         *mode = Mode::Together;

@@ -3,7 +3,7 @@
 //! All keys carry the same hash tag, so that one call may decide over any of them in a Redis Cluster
 //! too; decision 0012 tells what that costs.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use redis::{RedisResult, Script, aio::ConnectionManager};
 
@@ -36,10 +36,33 @@ impl Keys {
         format!("{}:{bucket}", self.tag)
     }
 
+    /// A set: the processes that lately brought their logs to these.
+    fn back(&self, epoch: &str) -> String {
+        format!("{}:back:{epoch}", self.tag)
+    }
+
     /// A random text. Whoever finds another one than before knows that the logs were lost.
     fn epoch(&self) -> String {
         format!("{}:epoch", self.tag)
     }
+}
+
+/// Says that process `name` has brought its logs to those of `epoch`, for `kept`; how many have.
+pub(super) async fn back(
+    connection: &mut ConnectionManager,
+    keys: &Keys,
+    epoch: &str,
+    name: u64,
+    kept: Duration,
+) -> RedisResult<u32> {
+    let key = keys.back(epoch);
+    let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let mut call = redis::pipe();
+    call.sadd(&key, name).ignore();
+    call.pexpire(&key, kept).ignore();
+    call.scard(&key);
+    let (count,): (u32,) = call.query_async(connection).await?;
+    Ok(count)
 }
 
 /// The decisions of one call, and when they were made by the server's clock.
@@ -96,7 +119,7 @@ fn answer(figures: &[u64], requests: &[&[Bucket]]) -> Option<Answer> {
             standings.push(Standing {
                 class: bucket.class,
                 remaining: u32::try_from(figures.next()?).unwrap_or(u32::MAX),
-                next_free: std::time::Duration::from_millis(figures.next()?),
+                next_free: Duration::from_millis(figures.next()?),
             });
         }
         decisions.push(if admitted {

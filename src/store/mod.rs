@@ -57,6 +57,7 @@ mod symptoms;
 mod tokens;
 mod transactions;
 mod values;
+mod widths;
 
 pub use alerts::{Round, Telling};
 pub use audit::AuditRow;
@@ -71,7 +72,7 @@ pub use duties::{Beat, Load, Staff};
 pub use enrolments::{Redeemed, Registration};
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use heartbeats::Heartbeat;
-pub use holds::{NewHold, WidthMove};
+pub use holds::NewHold;
 pub use limits::{NewOrder, Refused};
 pub use logins::Known;
 pub use messages::{Channel, ClaimedMessages, Message, NewMessage, Sent};
@@ -88,6 +89,7 @@ pub use switches::TerminalChange;
 pub use symptoms::{Decided, FailedBatch, SilentTerminal};
 pub use tokens::{NewToken, Origin, TokenRow};
 pub use transactions::{Decision, Existing, TransactionView, Validated};
+pub use widths::{AUTOSCALER, NewWidth, Width, WidthMove};
 
 use std::{sync::Arc, time::Duration};
 

@@ -131,17 +131,18 @@ impl Store {
         let ids = self.next_ids(Sequence::Transaction, 1).await?;
         let id = ids.first().copied().ok_or(StoreError::Missing("row id"))?;
         let mut tries = Tries::new(self.inner.tries);
-        let mut accepted = false;
+        let (mut accepted, mut looked) = (false, false);
         let reversed = loop {
             match self.reverse_once(id, new, most_refunds, accepted).await {
                 // Asked between transactions: one that waits for a second connection could wait for
                 // others that do the same.
                 Ok(Reversed::Unknown) if !accepted => {
                     let submission = self.submission_of(new.terminal_id, new.transaction_id).await?;
-                    if submission.is_none() {
+                    if submission.is_none() && looked {
                         return Ok(Reversed::Unknown);
                     }
-                    accepted = true;
+                    // Where none waits, the sale may have got its row since: that is looked for once more.
+                    (accepted, looked) = (submission.is_some(), true);
                 }
                 // Another one was faster; the next look finds it.
                 Err(StoreError::Exists(_)) if tries.another().await => {}

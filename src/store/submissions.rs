@@ -121,9 +121,11 @@ const BY_ID: Sql = Sql {
            FROM submissions WHERE id = ?",
 };
 
+/// Of those that validation has not turned into a row: SQLite has an index of only these.
 const NEWEST_SINGLE: Sql = Sql {
     name: "submissions.newest_single",
-    text: "SELECT MAX(id) FROM submissions WHERE terminal_id = ? AND transaction_id = ?",
+    text: "SELECT MAX(id) FROM submissions \
+           WHERE terminal_id = ? AND transaction_id = ? AND processed_at = 0",
 };
 
 const NEWEST_BATCH: Sql = Sql {
@@ -187,8 +189,9 @@ impl Store {
         self.view(rows.first()).await
     }
 
-    /// The newest submission of a terminal that carries the transaction id, whether or not
-    /// validation has made the row yet.
+    /// The newest submission of a terminal that carries the transaction id, and that validation has not
+    /// worked on, or gave up; a batch also when it has. Where it is `None` the sale may have got its row a
+    /// moment ago: whoever looked for the row before looks again.
     ///
     /// # Errors
     /// See [`StoreError`].

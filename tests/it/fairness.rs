@@ -1,27 +1,17 @@
 //! One tenant's backlog stands at every stage; a quiet tenant's sales still get to the web application
 //! past most of it. Counted is the order of service, so the speed of the machine has no say.
 
-use std::time::Duration;
-
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::{
-    sync::Notify,
-    time::{MissedTickBehavior, interval},
-};
 use tokio_util::sync::CancellationToken;
 use tsms::{
     domain::{checksum::Version, time::Timestamp},
     fleet::{Fleet, Roles},
     stage::Stage,
-    standin::{
-        sim::SimTerminal,
-        sink::mode::{Answer as SinkAnswer, Mode},
-    },
+    standin::sim::SimTerminal,
 };
 
 use crate::{
     bodies::sale,
-    world::{DEADLINE, Tier, World, register_till},
+    world::{DEADLINE, Tier, World},
 };
 
 /// Jobs of the hot tenant that wait at each stage.
@@ -94,129 +84,9 @@ async fn a_quiet_tenant_overtakes_a_backlog_at_every_stage() {
     world.stop().await;
 }
 
-/// How long the web application takes for an answer: as long as real ones do, and so much longer than
-/// anything of ours that how busy the machine is has little say.
-const ANSWER: Duration = Duration::from_millis(1000);
-/// Pause between two sales of quiet tenants, who take turns.
-const PAUSE: Duration = Duration::from_millis(1400);
-/// Quiet tenants, and sales that they have together.
-const TENANTS: u64 = 8;
-const SALES: u64 = 20;
-/// How often the hot tenant sells while one of the quiet ones does once.
-const TIMES: u32 = 1000;
-/// Sales of the hot tenant before the quiet ones are looked at: a burst of `queue.tenant_burst` is still
-/// within its share.
-const WARM: u64 = 300;
-
-/// A tenant that sells a thousand times as much as each of the others raises their p95, from the accepted
-/// sale to the settled delivery, by less than a fifth. Settings as shipped.
-///
-/// Without the express a sale would stand behind a set of the crowd for an answer of the web application
-/// or a part of it, and without the lanes behind all of the crowd.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_at_a_thousand_times_the_rate_costs_the_others_less_than_a_fifth() {
-    let world = World::start(Tier::Fleet).await;
-    world.sink.set_mode(Mode::always(SinkAnswer::Slow(ANSWER)));
-    let mut quiet = Vec::new();
-    let company = world.store.ensure_company("C-1", "A company").await.unwrap();
-    for number in 0..TENANTS {
-        let code = format!("C-Q{number}");
-        let tenant = world
-            .store
-            .create_tenant(company, &code, "A quiet shop", "Asia/Manila")
-            .await
-            .unwrap();
-        let serial = format!("SN-Q-{number}");
-        quiet.push(register_till(&world.store, tenant.id, &code, &serial, None).await);
-    }
-    let alone = p95(sell(&world, &quiet, 2_000_000).await);
-    world.drain().await;
-
-    let hot = world.till().clone();
-    let of_one = PAUSE.as_micros() * u128::from(TENANTS);
-    let every = Duration::from_micros(u64::try_from(of_one).unwrap()) / TIMES;
-    let (warm, ended) = (Notify::new(), CancellationToken::new());
-    let beside = async {
-        warm.notified().await;
-        let sold = sell(&world, &quiet, 3_000_000).await;
-        ended.cancel();
-        p95(sold)
-    };
-    let (beside, sold) = tokio::join!(beside, keep_selling(&world, &hot, every, (&warm, &ended)));
-    assert!(
-        sold >= u64::from(TIMES) * SALES / TENANTS / 2,
-        "{sold} sales are no crowd"
-    );
-
-    assert!(
-        beside * 5 <= alone * 6,
-        "p95 alone {alone:?}, beside {sold} sales of one tenant {beside:?}"
-    );
-    world.stop().await;
-}
-
-/// Lets quiet tills sell in turn; how long each sale took to its settled delivery.
-async fn sell(world: &World, tills: &[SimTerminal], first: u64) -> Vec<Duration> {
-    let mut turn = interval(PAUSE);
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sold = Vec::new();
-    for (till, seed) in tills.iter().cycle().zip(first..first + SALES) {
-        turn.tick().await;
-        let body = sale(till, Version::V21, seed);
-        assert_eq!(world.post(till, body.body.clone()).await.status, 202);
-        sold.push((till, body.sales[0].transaction_id));
-    }
-    let mut took = Vec::new();
-    for (till, id) in sold {
-        let path = format!("/api/v1/transactions/{id}/status");
-        let mut status = serde_json::Value::Null;
-        crate::control::until("a quiet sale is forwarded", async || {
-            status = world.get(till, &path).await.json();
-            status["status"] == "FORWARDED"
-        })
-        .await;
-        let time = |text: &serde_json::Value| Timestamp::parse(text.as_str().unwrap()).unwrap();
-        took.push(time(&status["forward"]["settled_at"]).since(time(&status["accepted_at"])));
-    }
-    took
-}
-
-/// Posts a sale of a till `every` so often until `ended`, without waiting for answers; how many. Tells
-/// `warm` when it has been at it for a while.
-async fn keep_selling(
-    world: &World,
-    till: &SimTerminal,
-    every: Duration,
-    (warm, ended): (&Notify, &CancellationToken),
-) -> u64 {
-    let mut turn = interval(every);
-    let mut posts = FuturesUnordered::new();
-    let mut sold = 0;
-    loop {
-        tokio::select! {
-            () = ended.cancelled() => break,
-            Some(()) = posts.next() => {}
-            _ = turn.tick() => {
-                let body = sale(till, Version::V21, 4_000_000 + sold);
-                sold += 1;
-                if sold == WARM {
-                    warm.notify_one();
-                }
-                posts.push(async { assert_eq!(world.post(till, body.body).await.status, 202) });
-            }
-        }
-    }
-    while posts.next().await.is_some() {}
-    sold
-}
-
-fn p95(mut took: Vec<Duration>) -> Duration {
-    took.sort_unstable();
-    took[took.len() * 95 / 100 - 1]
-}
-
 /// Posts `WAITING` sales of a till.
 async fn post_many(world: &World, till: &SimTerminal, seed: &mut u64) {
+    use futures::StreamExt as _;
     let first = *seed;
     *seed += WAITING;
     let posts = (first..*seed).map(async |seed| {

@@ -312,7 +312,9 @@ async fn an_order_blocks_and_allows(world: World) {
 fn limiters(redis: &Redis, count: usize, stop: &CancellationToken) -> Vec<Limiter> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tsms.toml");
-    let text = format!("[queue]\nurl = \"{}\"\n{}", redis.url(), settings());
+    // One that takes a busy machine for an absent Redis is alone beside the others, which is another case.
+    let patient = "[limits]\nredis_timeout_ms = 10000";
+    let text = format!("[queue]\nurl = \"{}\"\n{patient}\n{}", redis.url(), settings());
     std::fs::write(&file, text).unwrap();
     let config = Config::load(Some(&file)).unwrap();
     let start = |_| {
@@ -373,9 +375,7 @@ async fn several_ingresses_share_the_quota() {
         tokio::time::timeout(DEADLINE, limiter.together()).await.unwrap();
     }
     let back = asking.await.unwrap();
-    assert!(
-        most_in_a_window(&[alone, back].concat()) <= QUOTA,
-        "nothing doubled at the return"
-    );
+    let most = most_in_a_window(&[alone, back].concat());
+    assert!(most <= QUOTA, "{most} at the return");
     stop.cancel();
 }

@@ -18,6 +18,7 @@ mod servers;
 mod access;
 mod administration;
 mod alerts;
+mod autoscaler;
 mod bodies;
 mod breakers;
 mod callbacks;

@@ -43,11 +43,16 @@ pub(crate) struct Processes {
 impl Processes {
     /// Runs the release line, then `counts` processes of each named line and one of every other.
     pub(crate) async fn start(counts: &[(&str, usize)]) -> Self {
+        Self::start_with(counts, "").await
+    }
+
+    /// The same with further settings.
+    pub(crate) async fn start_with(counts: &[(&str, usize)], settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = Redis::start();
         let database = MariaDb::shared().database().await;
-        let text = config_text(&database, &redis.url(), sink_address, "");
+        let text = config_text(&database, &redis.url(), sink_address, settings);
         let file = folder.path().join("tsms.toml");
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Some(&file)).unwrap();

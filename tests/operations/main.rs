@@ -5,6 +5,8 @@
 
 mod alerts;
 mod dashboards;
+mod deploy;
+mod migrations;
 mod runbooks;
 
 use std::path::{Path, PathBuf};

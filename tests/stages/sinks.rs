@@ -9,12 +9,15 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 use tsms::{
-    config::{Config, Secret},
+    config::{Config, Millis, Secret},
     domain::sink::{Change, Sink},
     outcome::Verdict,
     sinks::{self, Wish},
     stage::Stage,
-    standin::sink::SinkHandle,
+    standin::sink::{
+        SinkHandle,
+        mode::{Answer, Mode},
+    },
     store::Store,
     workers,
 };
@@ -252,4 +255,27 @@ async fn a_certificate_is_verified_unless_it_is_given_or_told_otherwise() {
         .run(Stage::Forwarding, &world.due_sales(0, 1, 2).await)
         .await;
     assert_eq!(held(&own), 3);
+}
+
+#[tokio::test]
+async fn each_sink_has_a_breaker_of_its_own() {
+    let world = World::new(|config| {
+        config.forwarding.breaker_failures = 1;
+        config.forwarding.breaker_open_ms = Millis::new(3_600_000);
+    })
+    .await;
+    let (own, endpoint) = web_application("token", &world.stop).await;
+    add(&world, "own", Some(world.tills[0].tenant_id), endpoint, "token").await;
+    own.set_mode(Mode::always(Answer::Status(503)));
+    let mut codes = Vec::new();
+    for seed in [1, 2] {
+        let jobs = world.due_sales(0, 1, seed).await;
+        codes.push(world.run(Stage::Forwarding, &jobs).await.verdicts[0].code());
+    }
+    assert_eq!(codes, ["http_5xx", "breaker_open"]);
+    let others = world.due_sales(2, 2, 3).await;
+    let outcome = world.run(Stage::Forwarding, &others).await;
+    assert_eq!(outcome.verdicts, vec![Verdict::Done; 2]);
+    assert!(world.store.breaker("own").await.unwrap().unwrap().open);
+    assert_eq!((held(&own), held(&world.sink)), (0, 2));
 }

@@ -62,7 +62,7 @@ on_both! {
     schema:
         migrating_twice_is_migrating_once,
         four_processes_migrate_at_once,
-        a_newer_schema_is_refused,
+        a_newer_schema_is_worked_on_and_not_migrated,
         settings_that_cannot_work_are_refused;
     accepting:
         the_same_again_is_a_replay_and_other_content_a_conflict,

@@ -29,11 +29,28 @@ pub(crate) async fn four_processes_migrate_at_once(base: &Base) {
     assert_eq!(base.rows("id_blocks").await, 2);
 }
 
-pub(crate) async fn a_newer_schema_is_refused(base: &Base) {
+pub(crate) async fn a_newer_schema_is_worked_on_and_not_migrated(base: &Base) {
     let store = base.store().await;
-    base.run("UPDATE _sqlx_migrations SET version = 999999 WHERE version = 7")
+    let newest = "SELECT * FROM (SELECT MAX(version) FROM _sqlx_migrations) AS newest";
+    base.run(&format!(
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+         SELECT 999999, description, installed_on, 0, checksum, execution_time FROM _sqlx_migrations \
+         WHERE version = ({newest})"
+    ))
+    .await;
+    // The version before, while the next one migrates and when it has: it works on.
+    store.ping().await.unwrap();
+    base.run("UPDATE _sqlx_migrations SET success = 1 WHERE version = 999999")
         .await;
+    store.ping().await.unwrap();
     assert!(matches!(store.migrate().await, Err(StoreError::Settings(_))));
+    // Not so one whose own last step is not there.
+    base.run("DELETE FROM _sqlx_migrations WHERE version = 999999")
+        .await;
+    base.run(&format!(
+        "DELETE FROM _sqlx_migrations WHERE version = ({newest})"
+    ))
+    .await;
     assert!(matches!(store.ping().await, Err(StoreError::Settings(_))));
 }
 

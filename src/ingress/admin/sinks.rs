@@ -16,7 +16,7 @@ use crate::{
         App,
         contract::schema,
         error::Error,
-        form::{Form, given, wrong},
+        form::{Form, given, whole, wrong},
     },
     sinks::{self, SinkError},
     store::StoreError,
@@ -115,9 +115,11 @@ pub(super) struct SinkToMake {
     #[schema(min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     token: Option<String>,
     /// How long one POST may take, answer included.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 100, maximum = 120_000)]
     timeout_ms: Option<u32>,
     /// Most sales in one POST.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 500)]
     batch_size: Option<u32>,
     /// Whether its certificate is verified.
@@ -145,9 +147,11 @@ pub(super) struct ChangeOfSink {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     token: Option<Option<String>>,
     /// How long one POST may take, answer included.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 100, maximum = 120_000)]
     timeout_ms: Option<u32>,
     /// Most sales in one POST.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 500)]
     batch_size: Option<u32>,
     /// Whether its certificate is verified.

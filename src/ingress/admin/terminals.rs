@@ -18,7 +18,7 @@ use crate::{
         App,
         contract::schema,
         error::Error,
-        form::{Form, given, text, wrong},
+        form::{Form, given, text, whole, wrong},
     },
     store::{NewTerminal, Store, StoreError, TerminalChange},
 };
@@ -142,6 +142,7 @@ pub(super) struct Enrol {
     serial_number: String,
     /// How long the code is good, in seconds, at most a year of 366 days; `auth.enrolment_ttl_ms` unless
     /// given.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 31_622_400)]
     lasts_seconds: Option<u32>,
 }

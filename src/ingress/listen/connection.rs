@@ -8,6 +8,7 @@ use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -74,12 +75,12 @@ impl Connection {
 
     async fn through(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let Some((stream, version, ahead)) = Box::pin(self.opened(stream)).await? else {
+        let Some((stream, version, ahead)) = self.opened(stream).await? else {
             return Ok(());
         };
         match version {
             Version::Http2 => {
-                Box::pin(self.http2(stream, ahead)).await;
+                self.http2(stream, ahead).await;
                 Ok(())
             }
             Version::Http1 => self.http1(stream, ahead).await,
@@ -87,7 +88,11 @@ impl Connection {
     }
 
     /// Handshake and first bytes. `None` where there is nothing to serve.
-    async fn opened(&self, stream: TcpStream) -> io::Result<Option<(Stream, Version, Bytes)>> {
+    fn opened(&self, stream: TcpStream) -> BoxFuture<'_, io::Result<Option<(Stream, Version, Bytes)>>> {
+        Box::pin(self.open(stream))
+    }
+
+    async fn open(&self, stream: TcpStream) -> io::Result<Option<(Stream, Version, Bytes)>> {
         if let Some(tls) = &self.bounds.tls {
             let handshake = timeout(self.bounds.handshake, tls.acceptor().accept(stream));
             let accepted = tokio::select! {
@@ -131,8 +136,7 @@ impl Connection {
     async fn http1(&self, mut stream: Stream, mut ahead: Bytes) -> io::Result<()> {
         let mut idle_until = Instant::now() + self.bounds.idle;
         loop {
-            // Boxed so that a parked connection does not pay for it.
-            match Box::pin(self.turn(stream, ahead)).await {
+            match self.turn(stream, ahead).await {
                 Turn::Over => return Ok(()),
                 Turn::Quiet {
                     stream: back,
@@ -152,7 +156,11 @@ impl Connection {
     }
 
     /// Serves requests until nothing happens any more.
-    async fn turn(&self, stream: Stream, ahead: Bytes) -> Turn {
+    fn turn(&self, stream: Stream, ahead: Bytes) -> BoxFuture<'_, Turn> {
+        Box::pin(self.take_turn(stream, ahead))
+    }
+
+    async fn take_turn(&self, stream: Stream, ahead: Bytes) -> Turn {
         let activity = Arc::new(Activity::default());
         let wire = TokioIo::new(Wire::new(stream, ahead, Arc::clone(&activity), true));
         let mut builder = http1::Builder::new();
@@ -177,9 +185,15 @@ impl Connection {
                     State::Quiet if told => return Turn::Over,
                     State::Quiet => {
                         let parts = serving.into_parts();
+                        // An empty one still holds the buffer that it was a piece of.
+                        let ahead = if parts.read_buf.is_empty() {
+                            Bytes::new()
+                        } else {
+                            parts.read_buf
+                        };
                         return Turn::Quiet {
                             stream: parts.io.into_inner().into_parts().0,
-                            ahead: parts.read_buf,
+                            ahead,
                             served: activity.begun() > 0,
                         };
                     }
@@ -206,7 +220,11 @@ impl Connection {
         Turn::Over
     }
 
-    async fn http2(&self, stream: Stream, ahead: Bytes) {
+    fn http2(&self, stream: Stream, ahead: Bytes) -> BoxFuture<'_, ()> {
+        Box::pin(self.serve_http2(stream, ahead))
+    }
+
+    async fn serve_http2(&self, stream: Stream, ahead: Bytes) {
         let activity = Arc::new(Activity::default());
         let wire = TokioIo::new(Wire::new(stream, ahead, Arc::clone(&activity), false));
         let (bounds, limits) = (&self.bounds, &self.bounds.h2);

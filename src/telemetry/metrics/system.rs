@@ -9,7 +9,7 @@ use super::{
         DATABASE_TRIP, DATABASE_UP, DATABASE_WAITING, DEAD_LETTERS, DISK_FREE, DISK_SIZE, GAUGE_ERRORS,
         HOST_CPU, HOST_MEMORY, QUEUE_DRAIN, QUEUE_JOBS, QUEUE_OLDEST_AGE, QUEUE_PAUSED, QUEUE_TRIP, QUEUE_UP,
         QUEUE_WIDTH, QUEUE_WORKERS, REDIS_MEMORY, RUNTIME_QUEUE, RUNTIME_TASKS, STORE_SECONDS,
-        STORE_STATEMENTS,
+        STORE_STATEMENTS, WIDTH_WANTED,
     },
 };
 use crate::{domain::time::Timestamp, queue::Depth, stage::Stage};
@@ -78,6 +78,11 @@ pub fn queue_staff(stage: Stage, processes: u64, concurrency: u64, orders: u64) 
     gauge(&QUEUE_WORKERS, [stage.name().into()], processes);
     gauge(&QUEUE_WIDTH, [stage.name().into()], concurrency);
     gauge(&QUEUE_PAUSED, [stage.name().into()], orders);
+}
+
+/// Sets at a time in one process that the autoscaler wants for a queue.
+pub fn width_wanted(stage: Stage, sets: u64) {
+    gauge(&WIDTH_WANTED, [stage.name().into()], sets);
 }
 
 /// Memory that Redis uses and may use.

@@ -228,6 +228,8 @@ table! {
         "Worker processes of a queue that gave a sign of life lately.";
     QUEUE_WIDTH = Kind::Fleet, "tsms_queue_concurrency", "sets", ["queue"],
         "Sets of jobs that the worker processes of a queue work on at the same time, at most.";
+    WIDTH_WANTED = Kind::Fleet, "tsms_queue_width_wanted", "sets", ["queue"],
+        "Sets at a time in one process that the autoscaler wants for a queue, whether it may have them or not.";
     QUEUE_PAUSED = Kind::Fleet, "tsms_queue_paused", "orders", ["queue"],
         "Orders of people that hold a queue, or tenants in it, at present.";
     STAGE_JOBS = Kind::Counter, "tsms_stage_jobs_total", "jobs", ["stage", "outcome", "code"],
