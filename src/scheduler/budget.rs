@@ -52,11 +52,9 @@ impl Budget {
     /// # Errors
     /// The record does not answer.
     pub async fn read(config: &Config, store: &Store, staff: Vec<Staff>) -> Result<Self, StoreError> {
-        let checkup = store.checkup().await?;
-        let server = checkup.settings.get("max_connections");
         Ok(Self {
             pool: config.database.max_connections.into(),
-            server: server.and_then(|most| most.parse().ok()),
+            server: store.most_connections().await?,
             staff,
         })
     }

@@ -22,6 +22,11 @@ const VARIABLES: Sql = Sql {
            'sync_binlog', 'log_bin', 'sql_mode', 'max_connections', 'version')",
 };
 
+const MOST_CONNECTIONS: Sql = Sql {
+    name: "server.max_connections",
+    text: "SELECT CAST(@@GLOBAL.max_connections AS SIGNED)",
+};
+
 const CLOCK: Sql = Sql {
     name: "server.clock",
     text: "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
@@ -79,6 +84,21 @@ impl Store {
             }
         }
         Ok(checkup)
+    }
+
+    /// Connections that the database takes; `None` for SQLite, which has no server. Cheap, unlike a
+    /// [`checkup`](Self::checkup).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn most_connections(&self) -> Result<Option<u64>, StoreError> {
+        let db = &self.inner.db;
+        if matches!(db.pools, Pools::Sqlite { .. }) {
+            return Ok(None);
+        }
+        let rows = db.fetch(&MOST_CONNECTIONS, 1, &[]).await?;
+        let most = rows.first().map(|row| row.cells().int()).transpose()?;
+        Ok(most.and_then(|most| u64::try_from(most).ok()))
     }
 
     /// Ingresses that gave a sign of life since `since`.
