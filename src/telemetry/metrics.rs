@@ -19,8 +19,8 @@ use metrics::Label;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use table::{
-    BUILD_INFO, CACHE_LOOKUPS, FORWARD_ATTEMPTS, FORWARD_ITEMS, KINDS, REVERSALS, SECURITY_EVENTS,
-    STAGE_JOBS, TLS_LOADS,
+    ALERT_MESSAGES, BUILD_INFO, CACHE_LOOKUPS, FORWARD_ATTEMPTS, FORWARD_ITEMS, KINDS, REVERSALS,
+    SECURITY_EVENTS, STAGE_JOBS, TLS_LOADS,
 };
 
 pub use ingress::*;
@@ -100,6 +100,9 @@ fn declare() {
         for state in ["accepted", "forwarded", "dead"] {
             count(&REVERSALS, [kind.into(), state.into()], 0);
         }
+    }
+    for channel in ["email", "webhook"] {
+        count(&ALERT_MESSAGES, [channel.into(), "sent".into()], 0);
     }
     count(&FORWARD_ATTEMPTS, ["ok".into()], 0);
     count(&FORWARD_ITEMS, ["ok".into()], 0);
