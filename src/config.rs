@@ -212,6 +212,10 @@ pub struct Ingress {
     pub metrics_allow: Networks,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
+    /// How long a refused client may go on sending before its connection ends.
+    pub linger_ms: Millis,
+    /// Most bytes of a refused body that are read, and thrown away, before its connection ends.
+    pub linger_max_bytes: usize,
     /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.
     pub body_budget_bytes: usize,
     /// Deepest JSON nesting.
