@@ -3,7 +3,10 @@
 
 use crate::{
     config::{Config, ConfigError, Secret},
-    domain::sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+    domain::{
+        breaker::{self, Breaker},
+        sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+    },
     store::{NewSink, Store, StoreError},
 };
 
@@ -101,6 +104,29 @@ pub async fn change(
         change.token = sealed(config, &name, token)?;
     }
     Ok(store.change_sink(id, &change).await?)
+}
+
+/// The breaker of every sink, by name: also of those that never failed, and of those that are gone and did.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn breakers(store: &Store, most: usize) -> Result<Vec<Breaker>, StoreError> {
+    let rows = store.breakers(most).await?;
+    Ok(breaker::with_untouched(rows, store.sink_names(most).await?))
+}
+
+/// The breaker of a sink; untouched if nothing ever happened to it.
+///
+/// # Errors
+/// [`StoreError::Missing`] when there is no such sink and never was one that failed.
+pub async fn breaker(store: &Store, name: &str) -> Result<Breaker, StoreError> {
+    if let Some(breaker) = store.breaker(name).await? {
+        return Ok(breaker);
+    }
+    if name != sink::DEFAULT {
+        store.sink_named(name).await?;
+    }
+    Ok(Breaker::untouched(name))
 }
 
 fn sealed(config: &Config, name: &str, token: GivenToken) -> Result<Option<Option<String>>, SinkError> {

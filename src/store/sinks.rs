@@ -83,6 +83,11 @@ const PAGE: Sql = Sql {
     ),
 };
 
+const NAMES: Sql = Sql {
+    name: "sinks.names",
+    text: "SELECT name FROM sinks ORDER BY name LIMIT ?",
+};
+
 const COUNT: Sql = Sql {
     name: "sinks.count",
     text: "SELECT COUNT(*) FROM sinks",
@@ -229,6 +234,15 @@ impl Store {
         let values = [after.into(), page(limit)];
         let rows = self.inner.db.fetch(&PAGE, 1, &values).await?;
         rows.iter().map(|row| read(&mut row.cells())).collect()
+    }
+
+    /// The names of at most `limit` sinks, in their order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sink_names(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let rows = self.inner.db.fetch(&NAMES, 1, &[page(limit)]).await?;
+        rows.iter().map(|row| row.cells().text()).collect()
     }
 
     /// How many changes of sinks there were. Who reads it before the sinks sees none later than it says.
