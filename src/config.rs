@@ -33,7 +33,7 @@ pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
 pub use retention::Retention;
-pub use secrets::Secrets;
+pub use secrets::{Secrets, SinkKeys};
 pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
 

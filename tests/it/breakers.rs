@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Duration;
 use tsms::{
-    domain::{checksum::Version, sink::Settings, time::Timestamp},
+    domain::{checksum::Version, compression::Compression, sink::Settings, time::Timestamp},
     fleet::Roles,
     stage::Stage,
     standin::sink::mode::{Answer as SinkAnswer, Mode},
@@ -112,6 +112,8 @@ async fn a_sink_that_never_failed_has_one_too(world: World) {
             schema_version: "2.0".to_owned(),
             ca: None,
             allow_private: false,
+            compression: Compression::None,
+            signing: None,
         },
     };
     world.store.create_sink(&sink, 10).await.unwrap();
