@@ -8,7 +8,7 @@ use crate::{
         compression::Compression,
         seal::SealError,
         sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
-        webhook::{self, Made, Scheme},
+        webhook::{self, BadSecret, Made, Scheme},
     },
     store::{NewSink, Store, StoreError},
 };
@@ -38,6 +38,15 @@ pub enum SinkError {
     /// There is no key to seal a secret with.
     #[error(transparent)]
     Key(#[from] ConfigError),
+    /// Two secrets of that scheme sign already.
+    #[error("two secrets of that scheme are in use already: retire the older one first")]
+    SecretsInUse,
+    /// Somebody else changed it at the same time.
+    #[error("somebody else changed the sink at the same time; try again")]
+    ChangedMeanwhile,
+    /// The system gave no random bytes.
+    #[error(transparent)]
+    NoSecret(#[from] BadSecret),
     /// The record.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,8 +123,7 @@ pub async fn change(
 /// Makes a new secret that signs what is sent to a sink from now on, beside those that do already.
 ///
 /// # Errors
-/// See [`SinkError`]; also when two of that scheme are in use already, or someone else changed the sink
-/// meanwhile.
+/// See [`SinkError`].
 pub async fn add_secret(
     store: &Store,
     config: &Config,
@@ -123,13 +131,9 @@ pub async fn add_secret(
     scheme: Scheme,
 ) -> Result<(Sink, Made), SinkError> {
     let sink = store.sink(id).await?;
-    let made = webhook::make(scheme).map_err(no_secret)?;
+    let made = webhook::make(scheme)?;
     let list = config.secrets_of(&sink)?;
-    let list = webhook::added(&list, &made).ok_or_else(|| {
-        no_secret(format!(
-            "has two secrets of the scheme {scheme} already: retire the older one first"
-        ))
-    })?;
+    let list = webhook::added(&list, &made).ok_or(SinkError::SecretsInUse)?;
     Ok((sign_with(store, config, &sink, &list).await?, made))
 }
 
@@ -145,7 +149,7 @@ pub enum Keep {
 /// Takes secrets of a sink away.
 ///
 /// # Errors
-/// See [`SinkError`]; also when someone else changed the sink meanwhile.
+/// See [`SinkError`].
 pub async fn retire_secrets(store: &Store, config: &Config, id: i64, keep: Keep) -> Result<Sink, SinkError> {
     let sink = store.sink(id).await?;
     let list = match keep {
@@ -158,7 +162,7 @@ pub async fn retire_secrets(store: &Store, config: &Config, id: i64, keep: Keep)
 /// Seals the token and the secrets of a sink anew, with the newest key; whether it had any.
 ///
 /// # Errors
-/// See [`SinkError`]; also when one of them cannot be opened, or someone else changed the sink meanwhile.
+/// See [`SinkError`].
 pub async fn reseal(store: &Store, config: &Config, id: i64) -> Result<bool, SinkError> {
     let sink = store.sink(id).await?;
     let seals = config.seals()?;
@@ -178,7 +182,7 @@ pub async fn reseal(store: &Store, config: &Config, id: i64) -> Result<bool, Sin
     };
     let any = change.token.is_some() || change.signing.is_some();
     if any {
-        store.change_sink(id, &change).await?;
+        unless_changed(store.change_sink(id, &change).await)?;
     }
     Ok(any)
 }
@@ -195,18 +199,18 @@ async fn sign_with(store: &Store, config: &Config, sink: &Sink, list: &str) -> R
         of_version: Some(sink.version),
         ..Change::default()
     };
-    Ok(store.change_sink(sink.id, &change).await?)
+    unless_changed(store.change_sink(sink.id, &change).await)
+}
+
+fn unless_changed(changed: Result<Sink, StoreError>) -> Result<Sink, SinkError> {
+    changed.map_err(|error| match error {
+        StoreError::Exists(_) => SinkError::ChangedMeanwhile,
+        error => error.into(),
+    })
 }
 
 fn unsealed(error: &SealError) -> SinkError {
     ConfigError(vec![format!("secrets.key: {error}")]).into()
-}
-
-fn no_secret(reason: impl ToString) -> SinkError {
-    SinkError::Wrong(Wrong {
-        member: "scheme",
-        reason: reason.to_string(),
-    })
 }
 
 /// The breaker of every sink, by name: also of those that never failed, and of those that are gone and did.

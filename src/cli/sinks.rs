@@ -20,7 +20,7 @@ use tsms::{
 };
 
 use super::{
-    Failure, Setup,
+    Exit, Failure, Setup,
     directory::{Output, Page, find_tenant},
     print,
 };
@@ -358,6 +358,10 @@ impl From<SinkError> for Failure {
         match error {
             SinkError::Wrong(member) => Failure::usage(member.to_string()),
             SinkError::Key(error) => error.into(),
+            SinkError::SecretsInUse => Failure::usage(error.to_string()),
+            SinkError::ChangedMeanwhile | SinkError::NoSecret(_) => {
+                Failure::new(Exit::Missing, error.to_string())
+            }
             SinkError::Store(error) => error.into(),
         }
     }

@@ -123,7 +123,7 @@ async fn a_secret_is_replaced_and_no_batch_is_refused(world: World) {
         .await;
     assert_eq!(
         (third.status.as_u16(), third.code().as_str()),
-        (422, "invalid_fields")
+        (409, "secrets_in_use")
     );
     // The receiver changes over when it likes.
     own.sink.set_keys(vec![second.clone()]);

@@ -74,7 +74,7 @@ pub(super) struct SecretMade {
     request_body(content = SecretToMake, content_type = "application/json"),
     responses((status = 201, description = "Made.", body = SecretMade)),
     security(("bearer" = [ability::ADMIN_SINKS])),
-    extensions(("x-problems" = json!(["invalid_fields", "already_exists"]))),
+    extensions(("x-problems" = json!(["invalid_fields", "secrets_in_use", "changed_meanwhile"]))),
 )]
 async fn add(
     State(app): State<Arc<App>>,
@@ -108,7 +108,7 @@ async fn add(
     request_body(content = SecretsToKeep, content_type = "application/json"),
     responses((status = 200, description = "As it is now.", body = Sink)),
     security(("bearer" = [ability::ADMIN_SINKS])),
-    extensions(("x-problems" = json!(["invalid_fields", "already_exists"]))),
+    extensions(("x-problems" = json!(["invalid_fields", "changed_meanwhile"]))),
 )]
 async fn retire(
     State(app): State<Arc<App>>,

@@ -355,6 +355,12 @@ pub(super) fn not_so(app: &App, member: &'static str, error: &SinkError) -> Erro
                 "cannot be kept: secrets.key of the server is not set or cannot be used",
             )
         }
+        SinkError::SecretsInUse => Error::SecretsInUse,
+        SinkError::ChangedMeanwhile => Error::ChangedMeanwhile,
+        SinkError::NoSecret(error) => {
+            tracing::error!(%error, "no secret can be made");
+            Error::Internal
+        }
         SinkError::Store(error) => refused(app, error),
     }
 }
