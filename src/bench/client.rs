@@ -95,11 +95,20 @@ pub(super) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
 
 /// A request with a JSON body.
 pub(super) fn post(path: &str, token: Option<&str>, body: &[u8]) -> Vec<u8> {
+    with_body("POST", path, token, body)
+}
+
+/// The same that puts.
+pub(super) fn put(path: &str, body: &[u8]) -> Vec<u8> {
+    with_body("PUT", path, None, body)
+}
+
+fn with_body(method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Vec<u8> {
     let authorization = token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
     });
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: bench\r\n{authorization}content-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: bench\r\n{authorization}content-type: application/json\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     )

@@ -23,6 +23,7 @@ mod report;
 mod saturation;
 mod scrape;
 mod servers;
+mod sinks;
 mod tier;
 mod tills;
 mod yardstick;
@@ -106,6 +107,8 @@ pub enum Kind {
     Fairness,
     /// Burst after burst, to see what the size of the tables costs.
     Growth,
+    /// Fifty sinks, then the same with five that hang.
+    Sinks,
 }
 
 /// The bench could not be run to its end.
@@ -129,6 +132,9 @@ pub enum BenchError {
     /// The settings for the tier cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A sink cannot be made.
+    #[error("a sink of the tier: {0}")]
+    Sink(String),
     /// The record of the tier fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -205,6 +211,7 @@ impl Bench {
             Kind::Connections => self.connections().await?,
             Kind::Fairness => self.fairness().await?,
             Kind::Growth => self.growth().await?,
+            Kind::Sinks => self.sinks().await?,
         }
         Ok(())
     }

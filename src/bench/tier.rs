@@ -57,6 +57,8 @@ pub(super) struct Tier {
     pub(super) redis: Option<SocketAddr>,
     /// The record, for registrations.
     pub(super) store: Store,
+    /// The settings as the roles see them.
+    pub(super) config: Config,
     /// What makes their tokens.
     pub(super) credentials: Credentials,
     pub(super) database_url: String,
@@ -98,7 +100,7 @@ impl Tier {
         let folder = Folder::make(&options.folder)?;
         let program = std::env::current_exe()?;
         let (ingress, sink) = (spare_address()?, spare_address()?);
-        let mut processes = vec![start_sink(&program, sink, &folder.0)?];
+        let mut processes = vec![start_sink("sink", &program, sink, &folder.0)?];
         let mut redis = None;
         let (database_url, queue_url) = match options.tier {
             Kind::Embedded => {
@@ -125,6 +127,7 @@ impl Tier {
             redis,
             credentials: Credentials::of(&config, store.clone())?,
             store,
+            config,
             database_url,
             processes,
             ops: BTreeMap::new(),
@@ -245,9 +248,41 @@ impl Tier {
 
     /// Makes the stand-in web application forget everything.
     pub(super) async fn forget_delivered(&self) -> Result<(), BenchError> {
-        let request = client::post("/_control/reset", None, b"");
-        client::once(self.sink, &request).await?;
+        self.forget_at(self.sink).await
+    }
+
+    /// The same of another one; how it answers stays.
+    pub(super) async fn forget_at(&self, sink: SocketAddr) -> Result<(), BenchError> {
+        let mode = client::once(sink, &client::get("/_control/mode", None)).await?.1;
+        client::once(sink, &client::post("/_control/reset", None, b"")).await?;
+        client::once(sink, &client::put("/_control/mode", &mode)).await?;
         Ok(())
+    }
+
+    /// Starts another stand-in web application; where it listens.
+    pub(super) async fn start_other_sink(&mut self, name: &str) -> Result<SocketAddr, BenchError> {
+        let listen = spare_address()?;
+        let process = start_sink(name, &self.program, listen, &self.folder.0)?;
+        self.processes.push(process);
+        self.answers(listen, "/_control/ledger").await?;
+        Ok(listen)
+    }
+
+    /// Has a stand-in web application answer in another way.
+    pub(super) async fn tell_sink(&self, sink: SocketAddr, mode: &str) -> Result<(), BenchError> {
+        let body = serde_json::json!({ "mode": mode }).to_string();
+        client::once(sink, &client::put("/_control/mode", body.as_bytes())).await?;
+        Ok(())
+    }
+
+    /// Where a stand-in web application takes batches.
+    pub(super) fn bulk_url(&self, sink: SocketAddr) -> String {
+        format!("http://{sink}{BULK_PATH}")
+    }
+
+    /// The bearer token of every stand-in web application here.
+    pub(super) fn sink_token(&self) -> &'static str {
+        SINK_TOKEN
     }
 
     /// Lines in the logs of the roles that are warnings or worse: the first of them, and how many.
@@ -279,7 +314,7 @@ impl Tier {
     }
 }
 
-fn start_sink(program: &Path, listen: SocketAddr, folder: &Path) -> Result<Process, BenchError> {
+fn start_sink(name: &str, program: &Path, listen: SocketAddr, folder: &Path) -> Result<Process, BenchError> {
     let mut command = Command::new(program);
     command
         .args([
@@ -290,7 +325,7 @@ fn start_sink(program: &Path, listen: SocketAddr, folder: &Path) -> Result<Proce
             &SINK_ENTRIES.to_string(),
         ])
         .env("TSMS_SINK_TOKEN", SINK_TOKEN);
-    Process::start("sink", false, &command, folder)
+    Process::start(name, false, &command, folder)
 }
 
 /// What the bench sets; everything else is as shipped, or as the environment of the bench says.
@@ -316,6 +351,7 @@ fn settings(
         ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),
         ("AUTH__PEPPER", PEPPER.to_owned()),
+        ("SECRETS__KEY", PEPPER.to_owned()),
         ("LOG__LEVEL", "warn".to_owned()),
         ("LOG__FORMAT", "text".to_owned()),
         ("FLEET__DATA_DIR", folder.join("data").display().to_string()),

@@ -80,6 +80,8 @@ enum ScenarioWord {
     Fairness,
     /// Burst after burst, to see what the size of the tables costs.
     Growth,
+    /// Fifty sinks, then the same with five that hang.
+    Sinks,
 }
 
 impl ScenarioWord {
@@ -94,6 +96,7 @@ impl ScenarioWord {
             Self::Connections => Kind::Connections,
             Self::Fairness => Kind::Fairness,
             Self::Growth => Kind::Growth,
+            Self::Sinks => Kind::Sinks,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Every way in which a web application can misbehave: in the end it holds just what was accepted, nothing
 //! twice, after as many attempts as the schedule has it.
 
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt as _;
 use tsms::{
     domain::checksum::Version,
-    standin::sink::{Summary, mode::Mode},
+    standin::sink::{BULK_PATH, Summary, mode::Mode},
 };
 
 use crate::{
@@ -55,15 +58,45 @@ const MATRIX: [(&str, End, u64, u64); 24] = [
     ("drip:1000+apply*1", End::Taken, 2, 1),
 ];
 
+/// What was posted, and is to be held in the end.
+#[derive(Default)]
+struct Posted(Vec<u8>);
+
+impl Posted {
+    fn add(&mut self, body: &[u8]) {
+        self.0.extend_from_slice(body);
+        self.0.push(b'\n');
+    }
+
+    /// Has another program, in another language, compare it with what the web application holds.
+    async fn is_what_is_held(self, world: &World) {
+        let base = (world.config.forwarding.endpoint).trim_end_matches(BULK_PATH);
+        let mut command = tokio::process::Command::new("python3");
+        command
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reconcile/held.py"))
+            .args(["--sink", base])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut checker = command.spawn().unwrap();
+        checker.stdin.take().unwrap().write_all(&self.0).await.unwrap();
+        let ended = checker.wait_with_output().await.unwrap();
+        let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
+    }
+}
+
 async fn every_misbehaviour_ends_with_each_sale_once(world: World) {
     let till = world.till();
-    let mut taken = 0;
+    let (mut taken, mut posted) = (0, Posted::default());
     for ((text, end, attempts, copies), seed) in MATRIX.into_iter().zip(1..) {
         let before = world.sink.summary();
         let mode: Mode = text.parse().unwrap();
         world.sink.set_mode(mode);
         let body = sale(till, Version::V21, seed);
         let id = body.sales[0].transaction_id;
+        posted.add(&body.body);
         assert_eq!(world.post(till, body.body).await.status, 202);
         world.drain().await;
         let status = world.status(id).await;
@@ -94,15 +127,18 @@ async fn every_misbehaviour_ends_with_each_sale_once(world: World) {
     assert_eq!(summary.distinct, MATRIX.len() as u64, "{summary}");
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
     world.never_complained();
+    posted.is_what_is_held(&world).await;
     world.stop().await;
 }
 
 async fn a_web_application_that_flaps_loses_nothing(world: World) {
     let mode = "flap:2000".parse().unwrap();
     world.sink.set_mode(mode);
+    let mut posted = Posted::default();
     for seed in 0..30_u64 {
         let till = &world.tills[usize::try_from(seed % 4).unwrap()];
         let body = batch(till, Version::V21, 3, seed);
+        posted.add(&body.body);
         assert_eq!(world.post(till, body.body).await.status, 202);
         // Spread over the turns by what arrives, not by a clock.
         world
@@ -121,5 +157,6 @@ async fn a_web_application_that_flaps_loses_nothing(world: World) {
     assert_eq!((summary.distinct, summary.duplicates), (90, 0), "{summary}");
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
     world.never_complained();
+    posted.is_what_is_held(&world).await;
     world.stop().await;
 }

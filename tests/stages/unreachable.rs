@@ -19,7 +19,7 @@ use tsms::{
 use crate::world::{World, stripped};
 
 /// A port of this machine on which nobody listens.
-async fn refused() -> String {
+pub(crate) async fn refused() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -27,12 +27,12 @@ async fn refused() -> String {
 }
 
 /// A host whose name cannot be looked up: a label is longer than names may be, so that no server is asked.
-fn nameless() -> String {
+pub(crate) fn nameless() -> String {
     format!("http://{}.invalid/bulk", "x".repeat(64))
 }
 
 /// A server whose certificate ran out; counts those who went on to speak HTTP all the same.
-async fn expired(spoken: Arc<AtomicU64>) -> String {
+pub(crate) async fn expired(spoken: Arc<AtomicU64>) -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut wish = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     wish.not_before = rcgen::date_time_ymd(2020, 1, 1);
