@@ -69,7 +69,7 @@ impl Posted {
     }
 
     /// Has another program, in another language, compare it with what the web application holds.
-    async fn is_what_is_held(self, world: &World) {
+    async fn compare_with_what_is_held(self, world: &World) {
         let base = (world.config.forwarding.endpoint).trim_end_matches(BULK_PATH);
         let mut command = tokio::process::Command::new("python3");
         command
@@ -127,7 +127,7 @@ async fn every_misbehaviour_ends_with_each_sale_once(world: World) {
     assert_eq!(summary.distinct, MATRIX.len() as u64, "{summary}");
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
     world.never_complained();
-    posted.is_what_is_held(&world).await;
+    posted.compare_with_what_is_held(&world).await;
     world.stop().await;
 }
 
@@ -157,6 +157,6 @@ async fn a_web_application_that_flaps_loses_nothing(world: World) {
     assert_eq!((summary.distinct, summary.duplicates), (90, 0), "{summary}");
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
     world.never_complained();
-    posted.is_what_is_held(&world).await;
+    posted.compare_with_what_is_held(&world).await;
     world.stop().await;
 }
