@@ -32,4 +32,6 @@ pub struct Retention {
     pub alert_messages_days: u32,
     /// Callbacks to terminals, after they ended.
     pub callbacks_days: u32,
+    /// Tries to forward that did not succeed.
+    pub tries_days: u32,
 }

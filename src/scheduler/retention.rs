@@ -79,5 +79,6 @@ fn kept(settings: &config::Retention, passing: Passing) -> Duration {
         Passing::Alerts => settings.alerts_days,
         Passing::AlertMessages => settings.alert_messages_days,
         Passing::Callbacks => settings.callbacks_days,
+        Passing::Tries => settings.tries_days,
     })
 }

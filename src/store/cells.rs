@@ -91,6 +91,12 @@ impl<'r> Cells<'r> {
             .map_err(|_| StoreError::Damaged("a digest that is not 32 bytes long".into()))
     }
 
+    pub(super) fn digest_or_null(&mut self) -> Result<Option<Digest>, StoreError> {
+        let bytes: Option<Vec<u8>> = self.read()?;
+        let wrong = |_| StoreError::Damaged("a digest that is not 32 bytes long".into());
+        bytes.map(|bytes| bytes.try_into().map_err(wrong)).transpose()
+    }
+
     pub(super) fn uuid(&mut self) -> Result<Uuid, StoreError> {
         let bytes = self.bytes()?;
         Uuid::from_slice(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))

@@ -31,11 +31,13 @@ pub enum Passing {
     AlertMessages,
     /// Callbacks to terminals that have ended. What they told stands with the sale.
     Callbacks,
+    /// Tries to forward that did not succeed.
+    Tries,
 }
 
 impl Passing {
     /// Every kind.
-    pub const ALL: [Passing; 9] = [
+    pub const ALL: [Passing; 10] = [
         Passing::SecurityEvents,
         Passing::AdminActions,
         Passing::LimitOrders,
@@ -45,6 +47,7 @@ impl Passing {
         Passing::Alerts,
         Passing::AlertMessages,
         Passing::Callbacks,
+        Passing::Tries,
     ];
 
     /// Its table, also the label of what was forgotten.
@@ -60,6 +63,7 @@ impl Passing {
             Passing::Alerts => "alerts",
             Passing::AlertMessages => "alert_messages",
             Passing::Callbacks => "notifications",
+            Passing::Tries => "forward_tries",
         }
     }
 
@@ -72,6 +76,7 @@ impl Passing {
             Passing::Alerts => Way::ByTime(&ALERTS),
             Passing::AlertMessages => Way::ById(&OLDEST_MESSAGES, &FORGET_MESSAGES),
             Passing::Callbacks => Way::ById(&OLDEST_CALLBACKS, &FORGET_CALLBACKS),
+            Passing::Tries => Way::ById(&OLDEST_TRIES, &FORGET_TRIES),
             Passing::AdminActions => Way::ById(&OLDEST_ACTIONS, &FORGET_ACTIONS),
             Passing::Enrolments => Way::ById(&OLDEST_ENROLMENTS, &FORGET_ENROLMENTS),
         }
@@ -89,7 +94,8 @@ impl Passing {
             | Passing::IngressBeats
             | Passing::Alerts
             | Passing::AlertMessages
-            | Passing::Callbacks => before.as_micros(),
+            | Passing::Callbacks
+            | Passing::Tries => before.as_micros(),
         }
     }
 }
@@ -167,6 +173,14 @@ const OLDEST_CALLBACKS: Sql = Sql {
 const FORGET_CALLBACKS: Sql = Sql {
     name: "notifications.forget",
     text: "DELETE FROM notifications WHERE id <= ?",
+};
+const OLDEST_TRIES: Sql = Sql {
+    name: "forward_tries.oldest",
+    text: "SELECT id, sent_at FROM forward_tries ORDER BY id LIMIT ?",
+};
+const FORGET_TRIES: Sql = Sql {
+    name: "forward_tries.forget",
+    text: "DELETE FROM forward_tries WHERE id <= ?",
 };
 const OLDEST_ACTIONS: Sql = Sql {
     name: "admin_actions.oldest",

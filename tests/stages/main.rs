@@ -11,5 +11,6 @@ mod notify;
 mod record;
 mod sinks;
 mod sweep;
+mod tries;
 mod unreachable;
 mod world;

@@ -1,7 +1,7 @@
 //! How each sale of a batch ends, and when one that did not get through is due again. All of it is
 //! pure but the jitter.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use super::{
     answer::{Ruling, Said},
     batches::Batch,
     sender::Attempt,
+    tried,
 };
 use crate::{
     domain::{
@@ -33,6 +34,8 @@ const HELD_DOUBLINGS: u32 = 4;
 pub(super) struct Ended {
     pub(super) claimed: ForwardItem,
     pub(super) end: End,
+    /// What was sent and answered, if anything was.
+    pub(super) tried: Option<tried::Shared>,
 }
 
 /// How one sale ended.
@@ -69,6 +72,10 @@ pub(super) fn of(batch: Batch, attempt: Attempt) -> Vec<Ended> {
             Ended {
                 end: end(&attempt, row.id, transaction_id, unique),
                 claimed: parcel.claimed,
+                tried: match &attempt {
+                    Attempt::Judged { tried, .. } => Some(Arc::clone(tried)),
+                    Attempt::NotReached | Attempt::BreakerOpen { .. } => None,
+                },
             }
         })
         .collect()
@@ -78,7 +85,7 @@ fn end(attempt: &Attempt, id: i64, transaction_id: Uuid, unique: bool) -> End {
     let (batch_id, ruling) = match attempt {
         Attempt::NotReached => return End::NotReached,
         Attempt::BreakerOpen { open } => return End::Held { open: *open },
-        Attempt::Judged { batch_id, ruling } => (batch_id, ruling),
+        Attempt::Judged { ruling, tried } => (&tried.batch_id, ruling),
     };
     let forwarded = || End::Forwarded {
         batch_id: batch_id.clone(),

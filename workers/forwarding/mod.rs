@@ -34,6 +34,7 @@ mod left;
 mod sender;
 mod set;
 mod sinks;
+mod tried;
 mod webapp;
 
 use std::collections::HashSet;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use super::{
     answer::Ruling,
     batches::Batch,
     ends::{self, Ended},
+    tried::{self, Tried},
     webapp::{Answered, Origin, WebApp},
 };
 use crate::{
@@ -70,29 +71,44 @@ impl Sender<'_> {
         let items: Vec<&Item> = batch.parcels.iter().map(|parcel| &parcel.item).collect();
         let requests = self.requests_of(&items);
         let envelope = Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now());
-        let started = Instant::now();
+        let (started, sent_at) = (Instant::now(), Timestamp::now());
         let origin = Origin {
             request_id: requests.first().copied().unwrap_or_default(),
             trace: self.trace_of(&items),
         };
-        let Answered { ruling, too_large } = sink.post(&envelope, origin).await;
-        sink.learn(items.len(), started.elapsed(), &ruling, too_large);
+        let Answered {
+            ruling,
+            answer,
+            too_large,
+        } = sink.post(&envelope, origin).await;
+        let took = started.elapsed();
+        sink.learn(items.len(), took, &ruling, too_large);
         permit.tell(ruling.health(), ruling.outcome()).await;
-        metrics::forward_attempt(ruling.outcome(), items.len(), started.elapsed());
+        metrics::forward_attempt(ruling.outcome(), items.len(), took);
         tracing::info!(
             batch_id = envelope.batch_id,
             sink = sink.name(),
             tenant_id = batch.tenant_id,
             sales = items.len(),
             outcome = ruling.outcome(),
-            took_ms = started.elapsed().as_millis(),
+            took_ms = took.as_millis(),
             request_ids = requests.join(","),
             trace_id = origin.trace.map(TraceContext::trace_id),
             "batch sent"
         );
-        Attempt::Judged {
+        let tried = Tried {
+            sink: sink.name().to_owned(),
             batch_id: envelope.batch_id,
+            sales: items.len(),
+            sent_at,
+            took,
+            answer,
+            request: envelope.body,
+            digests: OnceLock::new(),
+        };
+        Attempt::Judged {
             ruling,
+            tried: Arc::new(tried),
         }
     }
 
@@ -124,5 +140,5 @@ pub(super) enum Attempt {
     /// The breaker is open.
     BreakerOpen { open: Duration },
     /// It was sent.
-    Judged { batch_id: String, ruling: Ruling },
+    Judged { ruling: Ruling, tried: tried::Shared },
 }

@@ -28,7 +28,7 @@ use crate::{
     outcome::Verdict,
     queue::Job,
     stage::Stage,
-    store::{Claim, ForwardItem, Settled, StoreError},
+    store::{Claim, ForwardItem, Settled, StoreError, Try},
     telemetry::metrics::{self, ReversalState},
 };
 
@@ -222,6 +222,7 @@ impl Run {
                         code: "record_damaged",
                         detail: error.to_string(),
                     },
+                    tried: None,
                 }),
             }
         }
@@ -271,7 +272,8 @@ impl Run {
         let mut events = Vec::new();
         let mut reversed = Vec::new();
         let mut verdicts = Vec::with_capacity(ended.len());
-        for Ended { claimed, end } in ended {
+        self.keep_tries(&ended).await;
+        for Ended { claimed, end, .. } in ended {
             let (tenant_id, id) = (claimed.row.tenant_id, claimed.row.id);
             let returns = self.jobs.get(&id).map_or(0, |job| job.attempt);
             let longest = self.ctx.config.forwarding.max_age_ms.duration();
@@ -303,6 +305,22 @@ impl Run {
             self.audit(event.transaction_id, event, now);
         }
         Ok(())
+    }
+
+    /// Keeps what did not succeed, for whoever looks into it. It decides nothing, so that ends are committed
+    /// without it too.
+    async fn keep_tries(&self, ended: &[Ended]) {
+        let kept = ended.iter().filter_map(|one| {
+            let tried = one.tried.as_ref()?;
+            tried.kept(one.claimed.row.id, one.claimed.attempt, &one.end)
+        });
+        let kept: Vec<Try> = kept.collect();
+        if kept.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ctx.store.keep_tries(&kept).await {
+            tracing::warn!(%error, tries = kept.len(), "tries to forward could not be kept");
+        }
     }
 
     /// The same for voids and refunds, with the end of each sale.

@@ -40,6 +40,8 @@ const TOO_LARGE: u16 = 413;
 /// What came of a POST.
 pub(super) struct Answered {
     pub(super) ruling: Ruling,
+    /// The status and the body of the answer, if there was one.
+    pub(super) answer: Option<(u16, Vec<u8>)>,
     /// The batch was too large as such.
     pub(super) too_large: bool,
 }
@@ -215,39 +217,35 @@ impl WebApp {
     pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Answered {
         let coding = self.coding.now();
         let reply = self.reply(envelope, origin, coding).await;
-        if let Ok(reply) = &reply
-            && self.coding.blames(coding, reply.status)
-        {
-            tracing::warn!(
-                sink = self.name,
-                status = reply.status,
-                coding = coding.word(),
-                "the first compressed batch was refused: batches are sent as they are until the sink is changed"
-            );
-            return Answered {
-                ruling: Ruling::Later {
-                    code: "coding_refused",
-                    after: None,
-                    health: Health::Busy,
-                },
-                too_large: false,
-            };
-        }
-        let too_large = reply.as_ref().is_ok_and(|reply| reply.status == TOO_LARGE);
-        let ruling = match reply {
-            Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
-            Err(code) => Ruling::Later {
-                code,
-                after: None,
-                // Nobody was asked: the settings are wrong, or a name leads where it must not.
-                health: if code == outbound::REFUSED {
-                    Health::Busy
-                } else {
-                    Health::Ill
-                },
-            },
+        let blamed = reply
+            .as_ref()
+            .is_ok_and(|reply| self.coding.blames(coding, reply.status));
+        let too_large = !blamed && reply.as_ref().is_ok_and(|reply| reply.status == TOO_LARGE);
+        let later = |code, health| Ruling::Later {
+            code,
+            after: None,
+            health,
         };
-        Answered { ruling, too_large }
+        let ruling = match &reply {
+            Ok(reply) if blamed => {
+                tracing::warn!(
+                    sink = self.name,
+                    status = reply.status,
+                    coding = coding.word(),
+                    "the first compressed batch was refused: batches are sent as they are until the sink is changed"
+                );
+                later("coding_refused", Health::Busy)
+            }
+            Ok(reply) => answer::judge(reply, jiff::Timestamp::now(), self.retry_after_max),
+            // Nobody was asked: the settings are wrong, or a name leads where it must not.
+            Err(code) if *code == outbound::REFUSED => later(code, Health::Busy),
+            Err(code) => later(code, Health::Ill),
+        };
+        Answered {
+            ruling,
+            answer: reply.ok().map(|reply| (reply.status, reply.body.bytes)),
+            too_large,
+        }
     }
 
     async fn reply(

@@ -107,9 +107,19 @@ fn judged(status: u16, body: &str) -> Attempt {
             cut: false,
         },
     };
-    Attempt::Judged {
+    let tried = Tried {
+        sink: "webapp".to_owned(),
         batch_id: "TSMS_1".to_owned(),
+        sales: 1,
+        sent_at: NOW,
+        took: Duration::from_millis(7),
+        answer: Some((status, text.as_bytes().to_vec())),
+        request: "{}".into(),
+        digests: OnceLock::new(),
+    };
+    Attempt::Judged {
         ruling: judge(&reply, jiff::Timestamp::UNIX_EPOCH, Duration::ZERO),
+        tried: Arc::new(tried),
     }
 }
 
