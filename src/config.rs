@@ -33,7 +33,7 @@ pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
 pub use retention::Retention;
-pub use secrets::Secrets;
+pub use secrets::{Secrets, SinkKeys};
 pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
 
@@ -212,6 +212,10 @@ pub struct Ingress {
     pub metrics_allow: Networks,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
+    /// How long a refused client may go on sending before its connection ends.
+    pub linger_ms: Millis,
+    /// Most bytes of a refused body that are read, and thrown away, before its connection ends.
+    pub linger_max_bytes: usize,
     /// Most bytes of bodies held in memory, read or waiting for their commit; beyond it 503.
     pub body_budget_bytes: usize,
     /// Deepest JSON nesting.

@@ -3,7 +3,13 @@
 
 use crate::{
     config::{Config, ConfigError, Secret},
-    domain::sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+    domain::{
+        breaker::{self, Breaker},
+        compression::Compression,
+        seal::SealError,
+        sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+        webhook::{self, BadSecret, Made, Scheme},
+    },
     store::{NewSink, Store, StoreError},
 };
 
@@ -29,9 +35,18 @@ pub enum SinkError {
     /// A member cannot be what it is.
     #[error(transparent)]
     Wrong(#[from] Wrong),
-    /// There is no key to seal the token with.
+    /// There is no key to seal a secret with.
     #[error(transparent)]
     Key(#[from] ConfigError),
+    /// Two secrets of that scheme sign already.
+    #[error("two secrets of that scheme are in use already: retire the older one first")]
+    SecretsInUse,
+    /// Somebody else changed it at the same time.
+    #[error("somebody else changed the sink at the same time; try again")]
+    ChangedMeanwhile,
+    /// The system gave no random bytes.
+    #[error(transparent)]
+    NoSecret(#[from] BadSecret),
     /// The record.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,6 +86,8 @@ pub async fn create(
         schema_version: SCHEMA_VERSIONS[0].to_owned(),
         ca: None,
         allow_private: false,
+        compression: Compression::None,
+        signing: None,
     };
     change.apply(&mut settings);
     settings.token = sealed(config, &wish.name, token)?.flatten();
@@ -103,12 +120,127 @@ pub async fn change(
     Ok(store.change_sink(id, &change).await?)
 }
 
+/// Makes a new secret that signs what is sent to a sink from now on, beside those that do already.
+///
+/// # Errors
+/// See [`SinkError`].
+pub async fn add_secret(
+    store: &Store,
+    config: &Config,
+    id: i64,
+    scheme: Scheme,
+) -> Result<(Sink, Made), SinkError> {
+    let sink = store.sink(id).await?;
+    let made = webhook::make(scheme)?;
+    let list = config.secrets_of(&sink)?;
+    let list = webhook::added(&list, &made).ok_or(SinkError::SecretsInUse)?;
+    Ok((sign_with(store, config, &sink, &list).await?, made))
+}
+
+/// Which of its secrets a sink keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The newest of each scheme.
+    Newest,
+    /// None: what is sent is not signed.
+    None,
+}
+
+/// Takes secrets of a sink away.
+///
+/// # Errors
+/// See [`SinkError`].
+pub async fn retire_secrets(store: &Store, config: &Config, id: i64, keep: Keep) -> Result<Sink, SinkError> {
+    let sink = store.sink(id).await?;
+    let list = match keep {
+        Keep::Newest => webhook::newest(&config.secrets_of(&sink)?),
+        Keep::None => String::new(),
+    };
+    sign_with(store, config, &sink, &list).await
+}
+
+/// Seals the token and the secrets of a sink anew, with the newest key; whether it had any.
+///
+/// # Errors
+/// See [`SinkError`].
+pub async fn reseal(store: &Store, config: &Config, id: i64) -> Result<bool, SinkError> {
+    let sink = store.sink(id).await?;
+    let seals = config.seals()?;
+    let again = |owner: &str, sealed: &Option<String>| match sealed {
+        None => Ok(None),
+        Some(sealed) => {
+            let plain = seals.open(owner, sealed).map_err(|error| unsealed(&error))?;
+            let sealed = seals.seal(owner, &plain).map_err(|error| unsealed(&error))?;
+            Ok::<_, SinkError>(Some(Some(sealed)))
+        }
+    };
+    let change = Change {
+        token: again(&sink::seal_owner(&sink.name), &sink.settings.token)?,
+        signing: again(&sink::signing_owner(&sink.name), &sink.settings.signing)?,
+        of_version: Some(sink.version),
+        ..Change::default()
+    };
+    let any = change.token.is_some() || change.signing.is_some();
+    if any {
+        unless_changed(store.change_sink(id, &change).await)?;
+    }
+    Ok(any)
+}
+
+async fn sign_with(store: &Store, config: &Config, sink: &Sink, list: &str) -> Result<Sink, SinkError> {
+    let sealed = if list.is_empty() {
+        None
+    } else {
+        let sealed = config.seals()?.seal(&sink::signing_owner(&sink.name), list);
+        Some(sealed.map_err(|error| unsealed(&error))?)
+    };
+    let change = Change {
+        signing: Some(sealed),
+        of_version: Some(sink.version),
+        ..Change::default()
+    };
+    unless_changed(store.change_sink(sink.id, &change).await)
+}
+
+fn unless_changed(changed: Result<Sink, StoreError>) -> Result<Sink, SinkError> {
+    changed.map_err(|error| match error {
+        StoreError::Exists(_) => SinkError::ChangedMeanwhile,
+        error => error.into(),
+    })
+}
+
+fn unsealed(error: &SealError) -> SinkError {
+    ConfigError(vec![format!("secrets.key: {error}")]).into()
+}
+
+/// The breaker of every sink, by name: also of those that never failed, and of those that are gone and did.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn breakers(store: &Store, most: usize) -> Result<Vec<Breaker>, StoreError> {
+    let rows = store.breakers(most).await?;
+    Ok(breaker::with_untouched(rows, store.sink_names(most).await?))
+}
+
+/// The breaker of a sink; untouched if nothing ever happened to it.
+///
+/// # Errors
+/// [`StoreError::Missing`] when there is no such sink and never was one that failed.
+pub async fn breaker(store: &Store, name: &str) -> Result<Breaker, StoreError> {
+    if let Some(breaker) = store.breaker(name).await? {
+        return Ok(breaker);
+    }
+    if name != sink::DEFAULT {
+        store.sink_named(name).await?;
+    }
+    Ok(Breaker::untouched(name))
+}
+
 fn sealed(config: &Config, name: &str, token: GivenToken) -> Result<Option<Option<String>>, SinkError> {
     let Some(Some(token)) = token else {
         return Ok(token.map(|_| None));
     };
     sink::check_token(token.reveal())?;
     let sealed = config.seals()?.seal(&sink::seal_owner(name), token.reveal());
-    let sealed = sealed.map_err(|error| ConfigError(vec![format!("secrets.key: {error}")]))?;
-    Ok(Some(Some(sealed)))
+    Ok(Some(Some(sealed.map_err(|error| unsealed(&error))?)))
 }

@@ -9,6 +9,7 @@ use tsms::{
         breaker::{self, Breaker, Force},
         time::Timestamp,
     },
+    sinks,
     store::{ActionRow, Store},
 };
 
@@ -72,14 +73,17 @@ pub(super) async fn run(setup: &Setup, command: BreakerCommand) -> Result<(), Fa
     let store = setup.store().await?;
     match command {
         BreakerCommand::List { json } => {
-            let breakers = breaker::with_default(store.breakers(MOST_BREAKERS).await?);
+            let breakers = sinks::breakers(&store, MOST_BREAKERS).await?;
             list(&breakers, json)
         }
         BreakerCommand::Open(args) => force(&store, true, args).await,
         BreakerCommand::Close(args) => force(&store, false, args).await,
         BreakerCommand::Release { sink } => {
             let now = Timestamp::now();
-            let breaker = store.release_breaker(&sink, now).await?;
+            let mut breaker = sinks::breaker(&store, &sink).await?;
+            if breaker.force.is_some() {
+                breaker = store.release_breaker(&sink, now).await?;
+            }
             Ok(print::line(format_args!(
                 "{sink}: {}",
                 breaker.stance(now).word()
@@ -99,10 +103,7 @@ async fn force(store: &Store, open: bool, args: OrderArgs) -> Result<(), Failure
         owner,
         reason,
     } = args;
-    if sink != breaker::DEFAULT_SINK && store.breaker(&sink).await?.is_none() {
-        // One that never failed has no breaker yet.
-        store.sink_named(&sink).await?;
-    }
+    sinks::breaker(store, &sink).await?;
     let now = Timestamp::now();
     let force = Force {
         open,

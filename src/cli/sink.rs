@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tsms::{
     fleet::stop_on_signal,
-    standin::sink::{self, BULK_PATH, MOST_ENTRIES, SinkHandle, SinkOptions, mode::Mode},
+    standin::sink::{self, BULK_PATH, CheckKey, MOST_ENTRIES, SinkHandle, SinkOptions, mode::Mode},
 };
 
 use super::{Exit, Failure, Setup, print};
@@ -16,7 +16,7 @@ use super::{Exit, Failure, Setup, print};
 #[command(
     after_help = "Modes: ok, status:503, busy:5 (429 with Retry-After), slow:2000 (milliseconds), hang, reset,\n\
     partial:3:retry, empty, html, redirect, drip:1000 (a byte at a time), huge:2000000 (bytes), garbled,\n\
-    flap:2000 (well and 503 in turns), scramble; +apply keeps the sales all the same, *N ends after N requests.\n\n\
+    flap:2000 (well and 503 in turns), scramble, plain (knows no compression);\n    +apply keeps the sales all the same, *N ends after N requests.\n\n\
     While it runs: GET /_control/ledger, /_control/entries/AFTER_ID, /_control/clashes; GET or PUT /_control/mode;\n\
     POST /_control/reset.\n\n\
     Examples:\n  tsms sink\n  tsms sink --listen 127.0.0.1:8090 --mode 'status:503*10'\n  \
@@ -32,6 +32,16 @@ pub(super) struct Args {
     /// Bearer token that batches must carry; none is asked for unless given.
     #[arg(long, env = "TSMS_SINK_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// What a request must be signed with: whsec_… (the secret) or whpk_… (the public key); several with commas
+    /// between, of which one must fit. None is asked for unless given.
+    #[arg(
+        long,
+        value_name = "KEYS",
+        env = "TSMS_SINK_SIGNING_KEYS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    signing_keys: Vec<CheckKey>,
     /// Most sales it holds.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     max_entries: usize,
@@ -54,6 +64,7 @@ pub(super) async fn run(setup: &Setup, args: Args) -> Result<(), Failure> {
     stop_on_signal(stop.clone())?;
     let options = SinkOptions {
         token: args.token,
+        keys: args.signing_keys,
         mode: args.mode,
         max_entries: args.max_entries,
         ..SinkOptions::default()

@@ -1,5 +1,7 @@
 //! `tsms sinks`: where the sales of each tenant are forwarded to.
 
+mod secrets;
+
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -8,13 +10,17 @@ use std::{
 use clap::{Args, Subcommand};
 use tsms::{
     config::Secret,
-    domain::sink::{Change, LONGEST_CA, LONGEST_TOKEN, Sink},
+    domain::{
+        compression::Compression,
+        sink::{Change, LONGEST_CA, LONGEST_TOKEN, Sink},
+        webhook::Scheme,
+    },
     sinks::{self, GivenToken, SinkError, Wish},
     store::Store,
 };
 
 use super::{
-    Failure, Setup,
+    Exit, Failure, Setup,
     directory::{Output, Page, find_tenant},
     print,
 };
@@ -77,6 +83,30 @@ pub(super) enum SinksCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Make a secret that signs batches from now on; it is shown this once. Earlier ones go on signing too.
+    #[command(
+        after_help = "To replace a secret: sign, give the new one to the receiver, then retire.\n\n\
+        Example:\n  tsms sinks sign mall-cc\n  tsms sinks retire mall-cc"
+    )]
+    Sign {
+        /// Its name or id.
+        sink: String,
+        /// hmac: both sides know the secret. ed25519: the receiver gets a public key.
+        #[arg(long, default_value = "hmac")]
+        scheme: Scheme,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take secrets away: all but the newest of each scheme.
+    Retire {
+        /// Its name or id.
+        sink: String,
+        /// Every one: batches are not signed any more.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Seal the tokens and secrets of all sinks anew with the newest of `secrets.key`, so that the others can go.
+    Reseal,
     /// Send to a sink again.
     Enable {
         /// Its name or id.
@@ -117,6 +147,9 @@ pub(super) struct SettingArgs {
     /// Whether it may have an address of a private network or of the worker's own machine.
     #[arg(long, value_name = "BOOL")]
     allow_private: Option<bool>,
+    /// How batches are compressed: none, gzip or zstd.
+    #[arg(long, value_name = "CODING")]
+    compression: Option<Compression>,
 }
 
 impl SettingArgs {
@@ -130,6 +163,7 @@ impl SettingArgs {
             schema_version: self.schema_version,
             ca: ca.transpose()?.map(Some),
             allow_private: self.allow_private,
+            compression: self.compression,
             ..Change::default()
         };
         let token = token.transpose()?;
@@ -198,6 +232,15 @@ pub(super) async fn run(setup: &Setup, command: SinksCommand) -> Result<(), Fail
             let sink = sinks::change(&store, &config, id, change, token).await?;
             tell(&sink, "changed", output.json)
         }
+        SinksCommand::Sign { sink, scheme, output } => {
+            let id = find(&store, &sink).await?.id;
+            secrets::sign(&store, &config, id, scheme, output.json).await
+        }
+        SinksCommand::Retire { sink, all } => {
+            let id = find(&store, &sink).await?.id;
+            secrets::retire(&store, &config, id, all).await
+        }
+        SinksCommand::Reseal => secrets::reseal(&store, &config).await,
         SinksCommand::Enable { sink } => tell(&flip(&sink, true).await?, "enabled", false),
         SinksCommand::Disable { sink } => tell(&flip(&sink, false).await?, "disabled", false),
         SinksCommand::Remove { sink } => {
@@ -300,6 +343,8 @@ fn show(sink: &Sink, json: bool) -> Result<(), Failure> {
         ("schema_version", settings.schema_version.clone()),
         ("ca", whether(settings.ca.is_some())),
         ("allow_private", settings.allow_private.to_string()),
+        ("compression", settings.compression.to_string()),
+        ("signing", whether(settings.signing.is_some())),
         ("version", sink.version.to_string()),
         ("created_at", sink.created_at.to_rfc3339(0)),
         ("changed_at", sink.changed_at.to_rfc3339(0)),
@@ -313,6 +358,10 @@ impl From<SinkError> for Failure {
         match error {
             SinkError::Wrong(member) => Failure::usage(member.to_string()),
             SinkError::Key(error) => error.into(),
+            SinkError::SecretsInUse => Failure::usage(error.to_string()),
+            SinkError::ChangedMeanwhile | SinkError::NoSecret(_) => {
+                Failure::new(Exit::Missing, error.to_string())
+            }
             SinkError::Store(error) => error.into(),
         }
     }

@@ -312,6 +312,9 @@ fn outside(config: &Config, found: &mut Found) {
         forwarding.retry_min_ms,
         forwarding.retry_max_ms,
     );
+    if let Err(error) = Signer::new(forwarding.signing_secrets.reveal()) {
+        found.0.push(format!("forwarding.signing_secrets: {error}"));
+    }
     let notification = &config.notification;
     found.longer(
         ("notification.claim_ms", notification.claim_ms),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Millis, Secret};
-use crate::domain::network::Networks;
+use crate::domain::{compression::Compression, network::Networks};
 
 /// `[forwarding]`
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +15,10 @@ pub struct Forwarding {
     pub endpoint: String,
     /// Bearer token for it.
     pub token: Secret,
+    /// Secrets that sign batches to it, newest first.
+    pub signing_secrets: Secret,
+    /// How batches to it are compressed.
+    pub compression: Compression,
     /// Whether the endpoint may be of a private network or of this machine.
     pub allow_private: bool,
     /// How old what a worker knows of the sinks may be.

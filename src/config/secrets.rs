@@ -3,7 +3,11 @@
 use serde::Deserialize;
 
 use super::{Config, ConfigError, Secret, auth::parts, kept::kept};
-use crate::domain::seal::{SealError, Seals};
+use crate::domain::{
+    seal::{SealError, Seals},
+    sink::{self, Sink},
+    webhook::Signer,
+};
 
 /// The file in `fleet.data_dir` that holds the key where none is set.
 const KEY_FILE: &str = "secrets.key";
@@ -43,6 +47,62 @@ impl Config {
             )])
         })?;
         Seals::new(parts(text.trim())).map_err(|error| unusable(&error))
+    }
+}
+
+/// What is secret between us and a sink, ready for use.
+#[derive(Clone, Debug)]
+pub struct SinkKeys {
+    /// Bearer token; empty for none.
+    pub token: Secret,
+    /// What signs; `None`: nothing is signed.
+    pub signer: Option<Signer>,
+}
+
+impl Config {
+    /// The keys of the sink of the settings.
+    ///
+    /// # Errors
+    /// Its secrets are none.
+    pub fn keys_of_settings(&self) -> Result<SinkKeys, ConfigError> {
+        let signer = Signer::new(self.forwarding.signing_secrets.reveal());
+        let wrong = |error| ConfigError(vec![format!("forwarding.signing_secrets: {error}")]);
+        Ok(SinkKeys {
+            token: self.forwarding.token.clone(),
+            signer: signer.map_err(wrong)?,
+        })
+    }
+
+    /// The keys of a sink of the table.
+    ///
+    /// # Errors
+    /// They cannot be opened: the key that sealed them is not among those of the server.
+    pub fn keys_of(&self, sink: &Sink) -> Result<SinkKeys, ConfigError> {
+        let token = match &sink.settings.token {
+            None => Secret::default(),
+            Some(sealed) => {
+                let plain = self.seals()?.open(&sink::seal_owner(&sink.name), sealed);
+                Secret::new(plain.map_err(|error| unusable(&error))?)
+            }
+        };
+        let signer = Signer::new(&self.secrets_of(sink)?);
+        let wrong = |error| ConfigError(vec![format!("the secrets of the sink {}: {error}", sink.name)]);
+        Ok(SinkKeys {
+            token,
+            signer: signer.map_err(wrong)?,
+        })
+    }
+
+    /// The secrets of a sink that sign, with commas between, newest first.
+    ///
+    /// # Errors
+    /// They cannot be opened.
+    pub fn secrets_of(&self, sink: &Sink) -> Result<String, ConfigError> {
+        let Some(sealed) = &sink.settings.signing else {
+            return Ok(String::new());
+        };
+        let plain = self.seals()?.open(&sink::signing_owner(&sink.name), sealed);
+        plain.map_err(|error| unusable(&error))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The circuit breaker of a sink as all worker processes see it, and what follows from it at a time.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::time::Timestamp;
@@ -81,14 +83,20 @@ impl Stance {
     }
 }
 
-/// The breakers that have a row, and that of [`DEFAULT_SINK`] in any case, by the name of their sink.
+/// The breakers that have a row, and those of `sinks` and of [`DEFAULT_SINK`] in any case, by the name of
+/// their sink.
 #[must_use]
-pub fn with_default(mut breakers: Vec<Breaker>) -> Vec<Breaker> {
-    if !breakers.iter().any(|breaker| breaker.sink == DEFAULT_SINK) {
-        breakers.push(Breaker::untouched(DEFAULT_SINK));
-        breakers.sort_by(|one, other| one.sink.cmp(&other.sink));
-    }
-    breakers
+pub fn with_untouched(breakers: Vec<Breaker>, sinks: Vec<String>) -> Vec<Breaker> {
+    let names = sinks.into_iter().chain([DEFAULT_SINK.to_owned()]);
+    let mut all: BTreeMap<String, Breaker> = names
+        .map(|name| (name.clone(), Breaker::untouched(&name)))
+        .collect();
+    all.extend(
+        breakers
+            .into_iter()
+            .map(|breaker| (breaker.sink.clone(), breaker)),
+    );
+    all.into_values().collect()
 }
 
 impl Breaker {
@@ -132,6 +140,22 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_sink_is_listed_once() {
+        let mut opened = Breaker::untouched("mall");
+        opened.open = true;
+        let sinks = ["zoo", "mall"].map(str::to_owned).to_vec();
+        let all = with_untouched(vec![opened, Breaker::untouched("gone")], sinks);
+        let told: Vec<_> = all.iter().map(|row| (row.sink.as_str(), row.open)).collect();
+        let expected = [
+            ("gone", false),
+            ("mall", true),
+            (DEFAULT_SINK, false),
+            ("zoo", false),
+        ];
+        assert_eq!(told, expected);
+    }
 
     #[test]
     fn a_breaker_goes_through_its_states_by_the_clock() {

@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod capacity;
 pub mod checksum;
 pub mod checksum_report;
+pub mod compression;
 pub mod control;
 pub mod day;
 pub mod dead_letter;

@@ -79,6 +79,10 @@ pub(super) enum Error {
         /// What.
         what: &'static str,
     },
+    /// Two secrets of that scheme sign already.
+    SecretsInUse,
+    /// Somebody else changed it at the same time.
+    ChangedMeanwhile,
     /// A value is too long for the record or of a form that it does not take.
     Unstorable,
     /// A parameter of the query is of a wrong form or out of its bounds.
@@ -222,6 +226,8 @@ impl Error {
             Error::EnrolmentUsed => Code::EnrolmentUsed,
             Error::TerminalRevoked => Code::TerminalRevoked,
             Error::AlreadyExists { .. } => Code::AlreadyExists,
+            Error::SecretsInUse => Code::SecretsInUse,
+            Error::ChangedMeanwhile => Code::ChangedMeanwhile,
             Error::Unstorable => Code::Unstorable,
             Error::InvalidQuery => Code::InvalidQuery,
             Error::Blocked { .. } => Code::Blocked,

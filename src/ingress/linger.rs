@@ -9,21 +9,35 @@ use std::{
 
 use axum::{
     body::{Body, BodyDataStream},
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
 use futures::{StreamExt, stream};
 use http::{HeaderValue, Version, header};
 
-/// How long a refused client may take to send the rest of its body.
-const LONGEST: Duration = Duration::from_secs(2);
+use crate::config;
 
-/// Most bytes of a refused body that are read and thrown away.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// How far the rest of a refused body is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// `ingress.linger_ms`
+    longest: Duration,
+    /// `ingress.linger_max_bytes`
+    most_bytes: usize,
+}
+
+impl Bounds {
+    pub(super) fn of(ingress: &config::Ingress) -> Self {
+        Self {
+            longest: ingress.linger_ms.duration(),
+            most_bytes: ingress.linger_max_bytes,
+        }
+    }
+}
 
 /// The layer: holds a refusal back until the client has sent what it was sending.
-pub(super) async fn linger(request: Request, next: Next) -> Response {
+pub(super) async fn linger(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
     // A client that asks before it sends needs no lingering: it gets the refusal instead of the body.
     if request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
@@ -34,8 +48,8 @@ pub(super) async fn linger(request: Request, next: Next) -> Response {
     let version = parts.version;
     let mut response = next.run(Request::from_parts(parts, handed_on)).await;
     if response.status().is_client_error() || response.status().is_server_error() {
-        let rest = discard(pieces(unread));
-        if !matches!(tokio::time::timeout(LONGEST, rest).await, Ok(true)) {
+        let rest = discard(pieces(unread), bounds.most_bytes);
+        if !matches!(tokio::time::timeout(bounds.longest, rest).await, Ok(true)) {
             tracing::debug!("a refused client goes on sending; it may not see why it was refused");
             // The connection ends here. Unless it is told, the client takes it for the next request.
             if version <= Version::HTTP_11 {
@@ -59,10 +73,13 @@ fn pieces(
 }
 
 /// Whether it came to the end of the body.
-async fn discard(rest: impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item>) -> bool {
+async fn discard(
+    rest: impl stream::Stream<Item = <BodyDataStream as stream::Stream>::Item>,
+    most_bytes: usize,
+) -> bool {
     let mut rest = std::pin::pin!(rest);
     let mut bytes = 0_usize;
-    while bytes < MOST_BYTES {
+    while bytes < most_bytes {
         match rest.next().await {
             Some(Ok(piece)) => bytes = bytes.saturating_add(piece.len()),
             Some(Err(_)) => return false,

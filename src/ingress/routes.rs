@@ -32,22 +32,22 @@ pub(super) fn submission_url(submission_uuid: Uuid) -> String {
 
 /// The routes for tills. A route is added with its document or not at all: `tests/tidy.rs` refuses
 /// axum's own way.
-fn tills() -> OpenApiRouter<Arc<App>> {
+fn tills(bounds: linger::Bounds) -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
-        .routes(routes!(submit::submit).layer(middleware::from_fn(linger::linger)))
+        .routes(routes!(submit::submit).layer(middleware::from_fn_with_state(bounds, linger::linger)))
         .routes(routes!(reverse::void))
         .routes(routes!(reverse::refund))
         .routes(routes!(heartbeat::heartbeat))
         .routes(routes!(status::transaction))
         .routes(routes!(status::submission))
-        .merge(sandbox::api())
+        .merge(sandbox::api(bounds))
 }
 
 /// What the handlers of all routes say about themselves.
 pub(super) fn documented() -> OpenApi {
     let mut routes: OpenApiRouter = OpenApiRouter::default();
     for api in [
-        tills().into_openapi(),
+        tills(linger::Bounds::default()).into_openapi(),
         auth::api().into_openapi(),
         admin::api().into_openapi(),
         ops::api(Arc::default()).into_openapi(),
@@ -60,7 +60,8 @@ pub(super) fn documented() -> OpenApi {
 
 pub(super) fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
-    let routes: Router = tills()
+    let bounds = linger::Bounds::of(&app.config.ingress);
+    let routes: Router = tills(bounds)
         .merge(auth::api())
         .merge(admin::api())
         .with_state(app)

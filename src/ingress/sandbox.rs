@@ -18,8 +18,9 @@ use crate::domain::{
 const SANDBOX: &str = "/api/v1/checksum/sandbox";
 
 /// The routes of this file.
-pub(super) fn api() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::default().routes(routes!(sandbox).layer(middleware::from_fn(linger::linger)))
+pub(super) fn api(bounds: linger::Bounds) -> OpenApiRouter<Arc<App>> {
+    let layer = middleware::from_fn_with_state(bounds, linger::linger);
+    OpenApiRouter::default().routes(routes!(sandbox).layer(layer))
 }
 
 /// Compare checksums.

@@ -9,7 +9,7 @@ use crate::{
     config,
     domain::{
         alert::{AlertKind, Finding},
-        breaker::with_default,
+        breaker::with_untouched,
         time::Timestamp,
     },
     queue::{Queue, QueueError},
@@ -191,7 +191,7 @@ pub(super) async fn now(
 }
 
 async fn breakers(store: &Store, at: Timestamp) -> Result<Vec<Finding>, Unseen> {
-    let breakers = with_default(store.breakers(MOST_BREAKERS).await?);
+    let breakers = with_untouched(store.breakers(MOST_BREAKERS).await?, Vec::new());
     let open = breakers
         .into_iter()
         .filter(|breaker| !breaker.stance(at).lets_through());

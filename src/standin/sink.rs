@@ -11,6 +11,7 @@ mod control;
 mod ledger;
 pub mod mode;
 mod routes;
+mod signature;
 
 use std::{
     collections::VecDeque,
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::{abort::AbortListener, ledger::Ledger, mode::Mode};
 
 pub use ledger::{Clash, Entry, Summary};
+pub use signature::CheckKey;
 
 /// Where batches are posted.
 pub const BULK_PATH: &str = "/api/transactions/bulk";
@@ -46,6 +48,8 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 pub struct SinkOptions {
     /// The bearer token a batch must carry; none is asked for where `None`.
     pub token: Option<String>,
+    /// What one of the signatures of a request must fit; none is asked for where there is none.
+    pub keys: Vec<CheckKey>,
     /// How it answers at first.
     pub mode: Mode,
     /// How long a request hangs in the mode `hang`, at most.
@@ -62,6 +66,7 @@ impl Default for SinkOptions {
     fn default() -> Self {
         Self {
             token: None,
+            keys: Vec::new(),
             mode: Mode::OK,
             hold: Duration::from_secs(120),
             max_entries: 1_000_000,
@@ -79,6 +84,7 @@ pub struct SinkHandle(Arc<Shared>);
 struct Shared {
     options: SinkOptions,
     mode: Mutex<Mode>,
+    keys: Mutex<Vec<CheckKey>>,
     ledger: Mutex<Ledger>,
     heard: Mutex<VecDeque<Heard>>,
     /// Told after every request that was answered or counted.
@@ -94,6 +100,10 @@ pub struct Heard {
     pub request_id: Option<String>,
     /// Its `traceparent`.
     pub traceparent: Option<String>,
+    /// Its `Content-Encoding`.
+    pub encoding: Option<String>,
+    /// How many signatures it carries.
+    pub signatures: usize,
 }
 
 /// What was waited for did not come true in time.
@@ -113,6 +123,7 @@ impl SinkHandle {
         let ledger = Ledger::new(options.max_entries.min(MOST_ENTRIES));
         Self(Arc::new(Shared {
             mode: Mutex::new(options.mode),
+            keys: Mutex::new(options.keys.clone()),
             ledger: Mutex::new(ledger),
             heard: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -129,6 +140,11 @@ impl SinkHandle {
     #[must_use]
     pub fn mode(&self) -> Mode {
         *locked(&self.0.mode)
+    }
+
+    /// Believes requests that one of `keys` fits.
+    pub fn set_keys(&self, keys: Vec<CheckKey>) {
+        *locked(&self.0.keys) = keys;
     }
 
     /// The figures of the ledger now.

@@ -19,6 +19,7 @@ use crate::domain::{
 /// Widths of columns.
 const ENVIRONMENT: usize = 12;
 const TOKEN: usize = 1500;
+const SIGNING: usize = 1500;
 const SCHEMA_VERSION: usize = 8;
 
 /// A sink to be made.
@@ -37,21 +38,22 @@ pub struct NewSink {
 macro_rules! sink_columns {
     () => {
         "id, name, tenant_id, environment, endpoint, token, timeout_ms, batch_size, verify_ssl, enabled, \
-         schema_version, ca, allow_private, version, created_at, changed_at"
+         schema_version, ca, allow_private, compression, signing, version, created_at, changed_at"
     };
 }
 
 const INSERT: Sql = Sql {
     name: "sinks.insert",
     text: "INSERT INTO sinks (endpoint, token, timeout_ms, batch_size, verify_ssl, enabled, schema_version, ca, \
-           allow_private, changed_at, created_at, name, tenant_id, environment, version) \
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+           allow_private, compression, signing, changed_at, created_at, name, tenant_id, environment, version) \
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
 };
 
 const UPDATE: Sql = Sql {
     name: "sinks.update",
     text: "UPDATE sinks SET endpoint = ?, token = ?, timeout_ms = ?, batch_size = ?, verify_ssl = ?, enabled = ?, \
-           schema_version = ?, ca = ?, allow_private = ?, changed_at = ?, version = version + 1 WHERE id = ?",
+           schema_version = ?, ca = ?, allow_private = ?, compression = ?, signing = ?, changed_at = ?, \
+           version = version + 1 WHERE id = ?",
 };
 
 const DELETE: Sql = Sql {
@@ -81,6 +83,11 @@ const PAGE: Sql = Sql {
         sink_columns!(),
         " FROM sinks WHERE id > ? ORDER BY id LIMIT ?"
     ),
+};
+
+const NAMES: Sql = Sql {
+    name: "sinks.names",
+    text: "SELECT name FROM sinks ORDER BY name LIMIT ?",
 };
 
 const COUNT: Sql = Sql {
@@ -130,7 +137,7 @@ impl Store {
         {
             return Err(StoreError::Missing("tenant"));
         }
-        let mut values = Binds::of(14);
+        let mut values = Binds::of(16);
         put(&mut values, &new.settings, now);
         values
             .put(now)
@@ -155,7 +162,7 @@ impl Store {
     /// Changes a sink; as it is now.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is none.
+    /// [`StoreError::Missing`] when there is none, [`StoreError::Exists`] when it was changed meanwhile.
     pub async fn change_sink(&self, id: i64, change: &Change) -> Result<Sink, StoreError> {
         retrying!(self, self.change_sink_once(id, change))
     }
@@ -166,9 +173,12 @@ impl Store {
         let rows = tx.fetch(&LOCK, 1, &[id.into()]).await?;
         let row = rows.first().ok_or(StoreError::Missing("sink"))?;
         let mut sink = read(&mut row.cells())?;
+        if change.of_version.is_some_and(|version| version != sink.version) {
+            return Err(StoreError::Exists("newer version of the sink"));
+        }
         change.apply(&mut sink.settings);
         fits_settings(&sink.settings)?;
-        let mut values = Binds::of(11);
+        let mut values = Binds::of(13);
         put(&mut values, &sink.settings, now);
         values.put(id);
         tx.execute(&UPDATE, 1, &values).await?;
@@ -231,6 +241,15 @@ impl Store {
         rows.iter().map(|row| read(&mut row.cells())).collect()
     }
 
+    /// The names of at most `limit` sinks, in their order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sink_names(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let rows = self.inner.db.fetch(&NAMES, 1, &[page(limit)]).await?;
+        rows.iter().map(|row| row.cells().text()).collect()
+    }
+
     /// How many changes of sinks there were. Who reads it before the sinks sees none later than it says.
     ///
     /// # Errors
@@ -250,6 +269,11 @@ async fn counted(tx: &mut Tx) -> Result<(), StoreError> {
 fn fits_settings(settings: &Settings) -> Result<(), StoreError> {
     fits("an endpoint", &settings.endpoint, LONGEST_ENDPOINT)?;
     fits_word("a sealed token", settings.token.as_deref().unwrap_or(""), TOKEN)?;
+    fits_word(
+        "sealed secrets",
+        settings.signing.as_deref().unwrap_or(""),
+        SIGNING,
+    )?;
     fits_word("a schema version", &settings.schema_version, SCHEMA_VERSION)?;
     fits_word("certificates", settings.ca.as_deref().unwrap_or(""), LONGEST_CA)
 }
@@ -266,6 +290,8 @@ fn put<'a>(values: &mut Binds<'a>, settings: &'a Settings, now: Timestamp) {
         .put(settings.schema_version.as_str())
         .put(settings.ca.as_deref())
         .put(i64::from(settings.allow_private))
+        .put(settings.compression.word())
+        .put(settings.signing.as_deref())
         .put(now);
 }
 
@@ -292,6 +318,8 @@ fn read(cells: &mut Cells<'_>) -> Result<Sink, StoreError> {
             schema_version: cells.text()?,
             ca: cells.text_or_null()?,
             allow_private: cells.flag()?,
+            compression: cells.word(|word| word.parse().ok())?,
+            signing: cells.text_or_null()?,
         },
         version: cells.int()?,
         created_at: cells.time()?,

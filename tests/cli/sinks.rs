@@ -125,3 +125,57 @@ fn what_cannot_work_is_refused_with_its_reason() {
     refused(&["set", "mall"], "name what changes");
     refused(&["set", "mall", "--schema-version", "1.0"], "2.0");
 }
+
+#[test]
+fn a_secret_is_shown_once_and_follows_the_key_of_the_server() {
+    const OLD: &str = "an old key of at least thirty-two bytes";
+    const NEW: &str = "a newer key of at least thirty-two bytes";
+    let keyed = |shell: Shell, keys: &str| shell.with("TSMS__SECRETS__KEY", keys);
+    let shell = keyed(migrated(), OLD);
+    let token = shell.file("token.txt", "secret-of-the-mall\n");
+    let add = ["sinks", "add", "mall", "--endpoint", URL, "--token-file", &token];
+    assert_eq!(shell.tsms(&add).code, 0);
+    let signed = shell.tsms(&["sinks", "sign", "mall", "--json"]);
+    let secret = json(&signed.out)["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"), "{}{}", signed.out, signed.err);
+    let public = shell.tsms(&["sinks", "sign", "mall", "--scheme", "ed25519"]);
+    assert!(
+        public.out.contains("public_key: whpk_"),
+        "{}{}",
+        public.out,
+        public.err
+    );
+    assert_eq!(shell.tsms(&["sinks", "sign", "mall"]).code, 0);
+    let third = shell.tsms(&["sinks", "sign", "mall"]);
+    assert!(third.code == 2 && third.err.contains("retire"), "{}", third.err);
+
+    let shell = keyed(shell, NEW);
+    let alone = shell.tsms(&["sinks", "retire", "mall"]);
+    assert!(
+        alone.code != 0 && alone.err.contains("not among those given"),
+        "{}",
+        alone.err
+    );
+    let shell = keyed(shell, &format!("{NEW},{OLD}"));
+    let resealed = shell.tsms(&["sinks", "reseal"]);
+    assert_eq!(
+        (resealed.code, resealed.out.as_str()),
+        (0, "1 sinks are sealed with the newest key\n"),
+        "{}",
+        resealed.err
+    );
+    let shell = keyed(shell, NEW);
+    let retired = shell.tsms(&["sinks", "retire", "mall"]);
+    assert_eq!(retired.code, 0, "{}", retired.err);
+    assert_eq!(shell.tsms(&["sinks", "sign", "mall"]).code, 0);
+    let shown = shell.tsms(&["sinks", "show", "mall", "--json"]);
+    assert_eq!(json(&shown.out)["signed"], true);
+    assert!(
+        !shown.out.contains("whs") && !shown.out.contains(&secret),
+        "{}",
+        shown.out
+    );
+    assert_eq!(shell.tsms(&["sinks", "retire", "mall", "--all"]).code, 0);
+    let shown = shell.tsms(&["sinks", "show", "mall", "--json"]);
+    assert_eq!(json(&shown.out)["signed"], false);
+}

@@ -59,7 +59,12 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let budget = (8 * LIMIT).to_string();
-        Self::start_with(&[("TSMS__INGRESS__BODY_BUDGET_BYTES", &budget)]).await
+        // A busy machine may take long over the largest bodies; what they are refused for is tested here.
+        Self::start_with(&[
+            ("TSMS__INGRESS__BODY_BUDGET_BYTES", &budget),
+            ("TSMS__INGRESS__LINGER_MS", "30000"),
+        ])
+        .await
     }
 
     /// Starts with further settings.

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use tokio::time::Duration;
 use tsms::{
-    domain::{checksum::Version, time::Timestamp},
+    domain::{checksum::Version, compression::Compression, sink::Settings, time::Timestamp},
     fleet::Roles,
     stage::Stage,
     standin::sink::mode::{Answer as SinkAnswer, Mode},
+    store::NewSink,
 };
 
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
 
 on_both_tiers!(
     an_order_stops_what_goes_out_until_it_ends,
-    calls_that_steer_breakers_are_counted
+    calls_that_steer_breakers_are_counted,
+    a_sink_that_never_failed_has_one_too
 );
 
 const BREAKERS: &str = "/api/v1/admin/breakers";
@@ -90,6 +92,50 @@ async fn an_order_stops_what_goes_out_until_it_ends(world: World) {
     assert_eq!(
         actions,
         ["breaker.forced_open", "breaker.released", "breaker.closed"]
+    );
+    world.stop().await;
+}
+
+async fn a_sink_that_never_failed_has_one_too(world: World) {
+    let (_, admin) = issue(&world.store, None, &["admin:breakers"]).await;
+    let sink = NewSink {
+        name: "mall".to_owned(),
+        tenant_id: None,
+        environment: "elsewhere".to_owned(),
+        settings: Settings {
+            endpoint: "https://mall.example/in".to_owned(),
+            token: None,
+            timeout_ms: 30_000,
+            batch_size: 50,
+            verify_ssl: true,
+            enabled: true,
+            schema_version: "2.0".to_owned(),
+            ca: None,
+            allow_private: false,
+            compression: Compression::None,
+            signing: None,
+        },
+    };
+    world.store.create_sink(&sink, 10).await.unwrap();
+    let listed = world.call("GET", BREAKERS, &admin, Value::Null).await.json();
+    let listed: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["sink"].clone(), row["state"].clone()))
+        .collect();
+    let closed = |name: &str| (json!(name), json!("closed"));
+    assert_eq!(listed, [closed("mall"), closed("webapp")]);
+    let path = format!("{BREAKERS}/mall/release");
+    let released = world.call("POST", &path, &admin, Value::Null).await;
+    assert_eq!(
+        (released.status.as_u16(), released.json()["state"].clone()),
+        (200, json!("closed"))
+    );
+    assert_eq!(
+        world.store.breaker("mall").await.unwrap(),
+        None,
+        "nothing was released"
     );
     world.stop().await;
 }

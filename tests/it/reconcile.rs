@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     on_both_tiers,
-    world::{DEADLINE, SINK_TOKEN, World, start_sink},
+    world::{DEADLINE, SINK_SECRET, SINK_TOKEN, World, start_sink},
 };
 
 on_both_tiers!(
@@ -337,7 +337,7 @@ async fn another_program_adds_up_the_same(world: World) {
             .args(["--tenant", &tenant.tenant_id.to_string()])
             .args(["--from", &from.to_rfc3339(3), "--to", &to.to_rfc3339(3)])
             .args(["--sink", &base, "--ask", &format!("{base}{CONTROL_PATH}")])
-            .args(["--token", SINK_TOKEN]);
+            .args(["--token", SINK_TOKEN, "--secret", SINK_SECRET]);
         let ended = tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap();

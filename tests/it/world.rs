@@ -3,8 +3,6 @@
 
 use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
-use reqwest::StatusCode;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -23,10 +21,14 @@ use tsms::{
     telemetry::metrics,
 };
 
-use crate::{contract, left::unfinished, mariadb::MariaDb, servers::Redis};
+pub(crate) use crate::answer::Answer;
+use crate::{left::unfinished, mariadb::MariaDb, servers::Redis};
 
 /// How long anything may take before a test counts as failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+
+/// What they sign batches to the sink of the settings with.
+pub(crate) const SINK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What the systems under test key their hashes with.
 pub(crate) const PEPPER: &str = "the pepper of the systems under test";
@@ -78,6 +80,8 @@ impl World {
         rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
+        // Nothing is taken that is not signed.
+        sink.set_keys(vec![SINK_SECRET.parse().unwrap()]);
         let redis = (tier == Tier::Fleet).then(Redis::start);
         let database = match tier {
             Tier::Embedded => format!("sqlite:{}", folder.path().join("tsms.db").display()),
@@ -226,49 +230,6 @@ impl World {
     }
 }
 
-/// What the ingress answered; an answer that the contract does not know fails the test.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let (client, request) = request.build_split();
-        let request = request.unwrap();
-        let asked = contract::operation(request.method(), request.url().path());
-        let answer = client.execute(request).await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let answer = Self {
-            status,
-            headers,
-            text: answer.text().await.unwrap(),
-        };
-        if let Some(asked) = asked {
-            asked.check(&answer);
-        }
-        answer
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
-    }
-
-    /// The `code` of a problem document.
-    pub(crate) fn code(&self) -> String {
-        assert_eq!(
-            self.headers["content-type"], "application/problem+json",
-            "{self:?}"
-        );
-        self.json()["code"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no code in {self:?}"))
-            .to_owned()
-    }
-}
-
 /// A stand-in web application on a spare port.
 pub(crate) async fn start_sink() -> (SinkHandle, SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -321,6 +282,7 @@ key = "the key of the systems under test"
 enabled = true
 endpoint = "http://{sink}{path}"
 token = "{SINK_TOKEN}"
+signing_secrets = "{SINK_SECRET}"
 timeout_ms = 3000
 connect_timeout_ms = 1000
 retry_min_ms = 50

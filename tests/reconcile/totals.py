@@ -11,13 +11,17 @@ application for the same totals, for the whole and for parts of it, and fails wh
 """
 
 import argparse
+import base64
 import datetime
 import decimal
 import hashlib
+import hmac
 import json
 import random
 import sys
+import time
 import urllib.request
+import uuid
 
 HIGHEST = 2**53
 
@@ -26,9 +30,9 @@ def instant(value):
     """Microseconds since 1970."""
     if isinstance(value, int):
         return value
-    time = datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc)
+    moment = datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc)
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-    return (time - epoch) // datetime.timedelta(microseconds=1)
+    return (moment - epoch) // datetime.timedelta(microseconds=1)
 
 
 def totals(sales, after=0, up_to=HIGHEST):
@@ -47,11 +51,22 @@ def totals(sales, after=0, up_to=HIGHEST):
     return {"count": count, "amount": f"{amount:.2f}", "net": f"{net:.2f}", "digest": digest.hexdigest()}
 
 
-def fetch(url, body=None, token=None):
+def signed(secret, data):
+    """The headers of Standard Webhooks, by the text of its specification."""
+    name, sent = str(uuid.uuid4()), str(int(time.time()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    made = hmac.new(key, f"{name}.{sent}.".encode() + data, hashlib.sha256).digest()
+    signature = "v1," + base64.b64encode(made).decode()
+    return {"webhook-id": name, "webhook-timestamp": sent, "webhook-signature": signature}
+
+
+def fetch(url, body=None, token=None, secret=None):
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
+    if secret:
+        headers |= signed(secret, data)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, data=data, headers=headers), timeout=30) as answer:
         return json.load(answer)
@@ -85,6 +100,7 @@ def main():
     arguments.add_argument("--sink", help="base URL of `tsms sink`, whose ledger is read")
     arguments.add_argument("--ask", help="URL of control totals to compare with")
     arguments.add_argument("--token")
+    arguments.add_argument("--secret", help="whsec_…, to sign the question with")
     given = arguments.parse_args()
 
     if given.sink:
@@ -109,7 +125,7 @@ def main():
         "ranges": [{"after": after, "up_to": up_to} for after, up_to in ranges],
         "list": 0,
     }
-    told = fetch(given.ask, question, given.token)["ranges"]
+    told = fetch(given.ask, question, given.token, given.secret)["ranges"]
     wrong = 0
     for (after, up_to), answer in zip(ranges, told, strict=True):
         expected = {"after": after, "up_to": up_to, **totals(sales, after, up_to)}

@@ -12,6 +12,8 @@
     reason = "a failed expectation is a failed test; of what it shares with `it` it needs a part"
 )]
 
+#[path = "../it/answer.rs"]
+mod answer;
 #[path = "../it/bodies.rs"]
 mod bodies;
 #[path = "../it/contract.rs"]

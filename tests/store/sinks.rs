@@ -1,7 +1,10 @@
 //! Sinks: unique, audited, and counted change by change.
 
 use tsms::{
-    domain::sink::{Change, Settings},
+    domain::{
+        compression::Compression,
+        sink::{Change, Settings},
+    },
     store::{NewSink, StoreError},
 };
 
@@ -22,6 +25,8 @@ fn new(name: &str, tenant_id: Option<i64>) -> NewSink {
             schema_version: "2.0".to_owned(),
             ca: None,
             allow_private: false,
+            compression: Compression::None,
+            signing: None,
         },
     }
 }
@@ -44,6 +49,9 @@ pub(crate) async fn a_sink_is_made_changed_and_removed(base: &Base) {
         enabled: Some(false),
         token: Some(None),
         ca: Some(Some("PEM".to_owned())),
+        compression: Some(Compression::Zstd),
+        signing: Some(Some("x1.0.secrets".to_owned())),
+        of_version: Some(1),
         ..Change::default()
     };
     let changed = store.change_sink(id, &change).await.unwrap();
@@ -83,7 +91,10 @@ pub(crate) async fn a_sink_is_made_changed_and_removed(base: &Base) {
         ("sink.removed", id),
     ];
     assert_eq!(told, expected);
-    assert_eq!(actions[2].detail, "own: enabled=false, token removed, ca set");
+    assert_eq!(
+        actions[2].detail,
+        "own: enabled=false, compression=zstd, token removed, ca set, signing set"
+    );
     assert!(actions.iter().all(|row| !row.detail.contains("sealed")));
 }
 

@@ -86,13 +86,13 @@ impl Breakers {
         }
     }
 
-    /// Leave to call `sink`, or `None` while its breaker is open.
-    pub(super) async fn permit<'a>(&'a self, sink: &'a str) -> Option<Permit<'a>> {
+    /// Leave to make a call to `sink` that takes at most `call`, or `None` while its breaker is open.
+    pub(super) async fn permit<'a>(&'a self, sink: &'a str, call: Duration) -> Option<Permit<'a>> {
         let now = Timestamp::now();
         let kind = match self.stance(sink, now) {
             Stance::Closed => Kind::Counted,
             Stance::ForcedClosed => Kind::Forced,
-            Stance::HalfOpen => self.probe(sink, now).await?,
+            Stance::HalfOpen => self.probe(sink, call, now).await?,
             Stance::Open | Stance::ForcedOpen | Stance::Probing => return None,
         };
         Some(Permit {
@@ -109,9 +109,8 @@ impl Breakers {
     }
 
     /// Tries to be the one call that tries.
-    async fn probe(&self, sink: &str, now: Timestamp) -> Option<Kind> {
-        let settings = &self.0.settings;
-        let lease = settings.timeout_ms.duration() + settings.connect_timeout_ms.duration() + PROBE_GRACE;
+    async fn probe(&self, sink: &str, call: Duration, now: Timestamp) -> Option<Kind> {
+        let lease = call + PROBE_GRACE;
         let token = rand::random_range(1..i64::MAX);
         let taken = match self.0.store.take_probe(sink, token, now, lease).await {
             Ok(taken) => taken,

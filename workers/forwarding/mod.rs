@@ -26,6 +26,7 @@
 mod answer;
 mod batches;
 mod breaker;
+mod coding;
 mod ends;
 mod gate;
 mod lane;

@@ -62,7 +62,7 @@ impl Sender<'_> {
         if !self.budget.left_for(sink.timeout) || !self.ctx.sinks.still(batch.tenant_id, sink).await {
             return Attempt::NotReached;
         }
-        let Some(permit) = self.ctx.breakers.permit(sink.name()).await else {
+        let Some(permit) = self.ctx.breakers.permit(sink.name(), sink.timeout).await else {
             return Attempt::BreakerOpen {
                 open: self.ctx.config.forwarding.breaker_open_ms.duration(),
             };

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 
 use super::{super::SetupError, webapp::WebApp};
 use crate::{
-    config::{Config, Secret},
-    domain::sink::{Sink, seal_owner},
+    config::{Config, SinkKeys},
+    domain::sink::Sink,
     store::{Store, StoreError},
 };
 
@@ -183,7 +183,7 @@ impl Sinks {
             let old = before.each().find(|old| old.name() == row.name);
             let sink = match old {
                 Some(old) if old.is(row) => Arc::clone(old),
-                old => Arc::new(WebApp::of_row(row, self.token(row), &self.0.config, old)),
+                old => Arc::new(WebApp::of_row(row, self.keys(row), &self.0.config, old)),
             };
             match row.tenant_id {
                 Some(tenant) => {
@@ -196,27 +196,17 @@ impl Sinks {
         routes
     }
 
-    /// The token of a sink. One that cannot be opened keeps the sink from being used: without its token it
+    /// The secrets of a sink. One that cannot be opened keeps the sink from being used: without them it
     /// would refuse everything.
-    fn token(&self, row: &Sink) -> Option<Secret> {
-        let Some(sealed) = &row.settings.token else {
-            return Some(Secret::default());
-        };
-        let opened = self.0.config.seals().map_err(|error| error.to_string());
-        let opened = opened.and_then(|seals| {
-            let plain = seals.open(&seal_owner(&row.name), sealed);
-            plain.map_err(|error| error.to_string())
-        });
-        match opened {
-            Ok(plain) => Some(Secret::new(plain)),
-            Err(error) => {
-                tracing::error!(
-                    sink = row.name,
-                    error,
-                    "the token of a sink cannot be opened; its sales wait"
-                );
-                None
-            }
-        }
+    fn keys(&self, row: &Sink) -> Option<SinkKeys> {
+        let keys = self.0.config.keys_of(row);
+        keys.map_err(|error| {
+            tracing::error!(
+                sink = row.name,
+                %error,
+                "the secrets of a sink cannot be opened; its sales wait"
+            );
+        })
+        .ok()
     }
 }

@@ -7,20 +7,23 @@ use std::{
 
 use reqwest::{
     Url,
-    header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER},
 };
 
 use super::{
     super::{SetupError, outbound},
     answer::{self, Health, Reply, Ruling},
+    coding::{self, Coding},
     lane::{Fit, Lane},
 };
 use crate::{
-    config::{Config, Secret},
+    config::{Config, SinkKeys},
     domain::{
+        compression::Compression,
         egress::Policy,
         forward::Envelope,
         sink::{self, Sink},
+        time::Timestamp,
         trace::TraceContext,
     },
     stage::Stage,
@@ -61,8 +64,9 @@ pub(super) struct WebApp {
     enabled: bool,
     /// `None` where it is no address: nothing is sent.
     endpoint: Option<Url>,
-    /// `None` where it cannot be opened: nothing is sent.
-    token: Option<Secret>,
+    /// `None` where they cannot be opened: nothing is sent.
+    keys: Option<SinkKeys>,
+    coding: Coding,
     batch_size: usize,
     /// What this process keeps for the sink whatever its settings.
     pub(super) lane: Arc<Lane>,
@@ -96,12 +100,16 @@ impl WebApp {
             policy(config, settings.allow_private),
         );
         let client = door.client()?;
+        let keys = config
+            .keys_of_settings()
+            .map_err(|error| SetupError(error.to_string()))?;
         Ok(Some(Self {
             name: sink::DEFAULT.to_owned(),
             row: None,
             enabled: true,
             endpoint: Some(endpoint),
-            token: Some(settings.token.clone()),
+            keys: Some(keys),
+            coding: Coding::new(settings.compression),
             batch_size: settings.batch_size,
             lane: Arc::new(Lane::new(settings)),
             timeout,
@@ -115,7 +123,7 @@ impl WebApp {
     /// The sink of a row, in the lane of what it was before.
     pub(super) fn of_row(
         row: &Sink,
-        token: Option<Secret>,
+        keys: Option<SinkKeys>,
         config: &Config,
         before: Option<&Arc<WebApp>>,
     ) -> Self {
@@ -128,7 +136,8 @@ impl WebApp {
             row: Some((row.id, row.version)),
             enabled: kept.enabled,
             endpoint: outbound::web_address(&kept.endpoint),
-            token,
+            keys,
+            coding: Coding::new(kept.compression),
             batch_size: usize::try_from(kept.batch_size).unwrap_or(1),
             lane: before.map_or_else(
                 || Arc::new(Lane::new(settings)),
@@ -185,9 +194,9 @@ impl WebApp {
     }
 
     /// What a call needs.
-    fn parts(&self) -> Result<(&outbound::Outside, &Url, &Secret), &'static str> {
-        match (self.client(), &self.endpoint, &self.token) {
-            (Some(client), Some(endpoint), Some(token)) => Ok((client, endpoint, token)),
+    fn parts(&self) -> Result<(&outbound::Outside, &Url, &SinkKeys), &'static str> {
+        match (self.client(), &self.endpoint, &self.keys) {
+            (Some(client), Some(endpoint), Some(keys)) => Ok((client, endpoint, keys)),
             _ => Err("sink_unusable"),
         }
     }
@@ -204,7 +213,26 @@ impl WebApp {
 
     /// Posts a batch and judges the answer.
     pub(super) async fn post(&self, envelope: &Envelope, origin: Origin<'_>) -> Answered {
-        let reply = self.reply(envelope, origin).await;
+        let coding = self.coding.now();
+        let reply = self.reply(envelope, origin, coding).await;
+        if let Ok(reply) = &reply
+            && self.coding.blames(coding, reply.status)
+        {
+            tracing::warn!(
+                sink = self.name,
+                status = reply.status,
+                coding = coding.word(),
+                "the first compressed batch was refused: batches are sent as they are until the sink is changed"
+            );
+            return Answered {
+                ruling: Ruling::Later {
+                    code: "coding_refused",
+                    after: None,
+                    health: Health::Busy,
+                },
+                too_large: false,
+            };
+        }
         let too_large = reply.as_ref().is_ok_and(|reply| reply.status == TOO_LARGE);
         let ruling = match reply {
             Ok(reply) => answer::judge(&reply, jiff::Timestamp::now(), self.retry_after_max),
@@ -222,15 +250,27 @@ impl WebApp {
         Answered { ruling, too_large }
     }
 
-    async fn reply(&self, envelope: &Envelope, origin: Origin<'_>) -> Result<Reply, &'static str> {
-        let (client, endpoint, token) = self.parts()?;
+    async fn reply(
+        &self,
+        envelope: &Envelope,
+        origin: Origin<'_>,
+        coding: Compression,
+    ) -> Result<Reply, &'static str> {
+        let (client, endpoint, keys) = self.parts()?;
         let mut call = client
             .post(endpoint.clone())?
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, &envelope.idempotency_key)
-            .body(envelope.body.clone());
-        if !token.reveal().is_empty() {
-            call = call.bearer_auth(token.reveal());
+            .body(coding::compressed(coding, &envelope.body).await?);
+        if let Some(word) = coding.coding() {
+            call = call.header(CONTENT_ENCODING, word);
+        }
+        if !keys.token.reveal().is_empty() {
+            call = call.bearer_auth(keys.token.reveal());
+        }
+        if let Some(signer) = &keys.signer {
+            let signature = signer.sign(&envelope.idempotency_key, Timestamp::now(), &envelope.body);
+            call = outbound::signed(call, signature);
         }
         if !origin.request_id.is_empty() {
             call = call.header(REQUEST_ID, origin.request_id);

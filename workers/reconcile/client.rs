@@ -2,10 +2,11 @@
 
 use reqwest::{Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{super::outbound, Problem, target::Target};
 use crate::{
-    config::{self, Secret},
+    config::{self, SinkKeys},
     domain::{
         control::{Held, Sum, Totals},
         money::Money,
@@ -79,7 +80,7 @@ pub(super) struct Said {
 pub(super) struct Sink {
     client: outbound::Outside,
     address: Url,
-    token: Secret,
+    keys: SinkKeys,
     max_answer_bytes: usize,
 }
 
@@ -95,7 +96,7 @@ impl Sink {
         Ok(Self {
             client: client.map_err(|error| Problem::Setup(error.to_string()))?,
             address,
-            token: target.token.clone(),
+            keys: target.keys.clone(),
             max_answer_bytes: settings.max_answer_bytes,
         })
     }
@@ -121,13 +122,17 @@ impl Sink {
             .client
             .post(self.address.clone())
             .map_err(Problem::NoAnswer)?
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        if !self.token.reveal().is_empty() {
-            call = call.bearer_auth(self.token.reveal());
+            .header(CONTENT_TYPE, "application/json");
+        if !self.keys.token.reveal().is_empty() {
+            call = call.bearer_auth(self.keys.token.reveal());
+        }
+        if let Some(signer) = &self.keys.signer {
+            // Each question is a message of its own: it is never sent again.
+            let id = Uuid::now_v7().to_string();
+            call = outbound::signed(call, signer.sign(&id, Timestamp::now(), &body));
         }
         let failed = |error: reqwest::Error| Problem::NoAnswer(outbound::failure(&error));
-        let mut answer = call.send().await.map_err(failed)?;
+        let mut answer = call.body(body).send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         let body = outbound::body(&mut answer, self.max_answer_bytes)
             .await

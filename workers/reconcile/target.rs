@@ -4,11 +4,8 @@ use std::collections::HashSet;
 
 use super::{super::outbound::Door, Problem};
 use crate::{
-    config::{Config, Secret},
-    domain::{
-        egress::Policy,
-        sink::{self, Sink, seal_owner},
-    },
+    config::{Config, ConfigError, SinkKeys},
+    domain::{egress::Policy, sink},
     store::{Store, StoreError},
 };
 
@@ -18,7 +15,7 @@ const PAGE: usize = 500;
 /// How a sink is asked, and about which tenants.
 pub(super) struct Target {
     pub(super) endpoint: String,
-    pub(super) token: Secret,
+    pub(super) keys: SinkKeys,
     pub(super) door: Door,
     /// The tenant whose sink it is; `None`: those without a sink of their own.
     own: Option<i64>,
@@ -36,11 +33,12 @@ impl Target {
             private,
         };
         let door = |private| Door::new(timeout, settings.connect_timeout_ms.duration(), policy(private));
+        let setup = |error: ConfigError| Problem::Setup(error.to_string());
         let others = with_their_own(store, config).await?;
         if name == sink::DEFAULT {
             return Ok(Self {
                 endpoint: settings.endpoint.clone(),
-                token: settings.token.clone(),
+                keys: config.keys_of_settings().map_err(setup)?,
                 door: door(settings.allow_private),
                 own: None,
                 others,
@@ -52,7 +50,7 @@ impl Target {
             Err(error) => return Err(error.into()),
         };
         Ok(Self {
-            token: token(config, &row)?,
+            keys: config.keys_of(&row).map_err(setup)?,
             door: Door {
                 verify: row.settings.verify_ssl,
                 ca: row.settings.ca.clone(),
@@ -87,17 +85,4 @@ async fn with_their_own(store: &Store, config: &Config) -> Result<HashSet<i64>, 
         );
     }
     Ok(own)
-}
-
-fn token(config: &Config, row: &Sink) -> Result<Secret, Problem> {
-    let Some(sealed) = &row.settings.token else {
-        return Ok(Secret::default());
-    };
-    let seals = config
-        .seals()
-        .map_err(|error| Problem::Setup(error.to_string()))?;
-    seals
-        .open(&seal_owner(&row.name), sealed)
-        .map(Secret::new)
-        .map_err(|error| Problem::Setup(format!("the token of the sink: {error}")))
 }

@@ -15,7 +15,7 @@ use super::{Admin, Breakers, List, Page, order_end, refused};
 use crate::{
     domain::{
         ability,
-        breaker::{self, DEFAULT_SINK, Force},
+        breaker::{self, Force},
         time::Timestamp,
     },
     ingress::{
@@ -24,7 +24,8 @@ use crate::{
         error::Error,
         form::{Form, text, wrong},
     },
-    store::{ActionRow, Store, StoreError},
+    sinks,
+    store::ActionRow,
 };
 
 const BREAKERS: &str = "/api/v1/admin/breakers";
@@ -184,7 +185,7 @@ pub(super) struct OrderToGive {
 
 /// List the breakers.
 ///
-/// One for each sink that ever failed or was ordered about, and that of `webapp` in any case.
+/// One for each sink, `webapp` of the settings among them, and for each that is gone and ever failed.
 #[utoipa::path(
     get,
     path = BREAKERS,
@@ -195,10 +196,9 @@ pub(super) struct OrderToGive {
     extensions(("x-problems" = json!(["rate_limited"]))),
 )]
 async fn list(State(app): State<Arc<App>>, admin: Admin<Breakers>) -> Result<Json<All>, Error> {
-    let rows = admin.store.breakers(MOST_BREAKERS).await;
+    let rows = sinks::breakers(&admin.store, MOST_BREAKERS).await;
     let rows = rows.map_err(|error| refused(&app, &error))?;
     let now = Timestamp::now();
-    let rows = breaker::with_default(rows);
     let items = rows.into_iter().map(|row| View::of(row, now)).collect();
     Ok(Json(All { items }))
 }
@@ -263,7 +263,7 @@ async fn force(
         reason: form.reason,
     };
     let forced = async {
-        known(&admin.store, &sink).await?;
+        sinks::breaker(&admin.store, &sink).await?;
         admin.store.force_breaker(&sink, &force, now).await
     };
     let row = forced.await.map_err(|error| refused(&app, &error))?;
@@ -290,20 +290,11 @@ async fn release(
 ) -> Result<Json<View>, Error> {
     let now = Timestamp::now();
     let released = async {
-        match known(&admin.store, &sink).await? {
-            Some(_) => admin.store.release_breaker(&sink, now).await,
-            None => Ok(breaker::Breaker::untouched(&sink)),
+        match sinks::breaker(&admin.store, &sink).await? {
+            ordered if ordered.force.is_some() => admin.store.release_breaker(&sink, now).await,
+            untouched => Ok(untouched),
         }
     };
     let row = released.await.map_err(|error| refused(&app, &error))?;
     Ok(Json(View::of(row, now)))
-}
-
-/// The breaker of a sink that there is, if anything ever happened to it.
-async fn known(store: &Store, sink: &str) -> Result<Option<breaker::Breaker>, StoreError> {
-    match store.breaker(sink).await? {
-        // One that never failed has no breaker yet.
-        None if sink != DEFAULT_SINK => store.sink_named(sink).await.map(|_| None),
-        found => Ok(found),
-    }
 }

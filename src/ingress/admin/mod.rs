@@ -7,6 +7,7 @@
 mod breakers;
 mod limits;
 mod records;
+mod sink_secrets;
 mod sinks;
 mod tenants;
 mod terminals;
@@ -42,6 +43,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(tokens::api())
         .merge(limits::api())
         .merge(sinks::api())
+        .merge(sink_secrets::api())
         .merge(breakers::api())
         .merge(records::api())
 }

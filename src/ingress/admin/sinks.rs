@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Admin, List, Page, RowId, Sinks, refused};
 use crate::{
     config::Secret,
-    domain::{ability, sink},
+    domain::{ability, compression::Compression, sink},
     ingress::{
         App,
         contract::schema,
@@ -64,6 +64,11 @@ pub(super) struct Sink {
     ca: Option<String>,
     /// Whether it may have an address of a private network or of the server itself.
     allow_private: bool,
+    /// How batches are compressed.
+    #[schema(pattern = "^(none|gzip|zstd)$")]
+    compression: &'static str,
+    /// Whether batches are signed; see its secrets.
+    signed: bool,
     /// How often it was changed; 1 at first.
     version: i64,
     #[schema(schema_with = schema::instant)]
@@ -89,6 +94,8 @@ impl From<sink::Sink> for Sink {
             schema_version: settings.schema_version,
             ca: settings.ca,
             allow_private: settings.allow_private,
+            compression: settings.compression.word(),
+            signed: settings.signing.is_some(),
             version: row.version,
             created_at: row.created_at.to_string(),
             changed_at: row.changed_at.to_string(),
@@ -134,6 +141,9 @@ pub(super) struct SinkToMake {
     ca: Option<String>,
     /// Whether it may have an address of a private network or of the server itself.
     allow_private: Option<bool>,
+    /// How batches are compressed.
+    #[schema(pattern = "^(none|gzip|zstd)$")]
+    compression: Option<String>,
 }
 
 /// What of a sink changes; what is left out stays, null takes away.
@@ -167,6 +177,9 @@ pub(super) struct ChangeOfSink {
     ca: Option<Option<String>>,
     /// Whether it may have an address of a private network or of the server itself.
     allow_private: Option<bool>,
+    /// How batches are compressed.
+    #[schema(pattern = "^(none|gzip|zstd)$")]
+    compression: Option<String>,
 }
 
 /// List sinks.
@@ -240,6 +253,7 @@ async fn create(
         schema_version: new.schema_version,
         ca: new.ca.map(Some),
         allow_private: new.allow_private,
+        compression: coding(new.compression)?,
         ..sink::Change::default()
     };
     let token = new.token.map(|token| Some(Secret::new(token)));
@@ -252,7 +266,7 @@ async fn create(
     let made = sinks::create(&admin.store, &app.config, wish, &change, token).await;
     let sink = made.map_err(|error| match error {
         SinkError::Store(StoreError::Missing("tenant")) => wrong("tenant_id", "there is no such tenant"),
-        error => not_so(&app, &error),
+        error => not_so(&app, "token", &error),
     })?;
     Ok((StatusCode::CREATED, Json(sink.into())))
 }
@@ -280,7 +294,6 @@ async fn change(
 ) -> Result<Json<Sink>, Error> {
     let change = sink::Change {
         endpoint: form.endpoint,
-        token: None, // sealed below
         timeout_ms: form.timeout_ms,
         batch_size: form.batch_size,
         verify_ssl: form.verify_ssl,
@@ -288,10 +301,12 @@ async fn change(
         schema_version: form.schema_version,
         ca: form.ca,
         allow_private: form.allow_private,
+        compression: coding(form.compression)?,
+        ..sink::Change::default()
     };
     let token = form.token.map(|token| token.map(Secret::new));
     let changed = sinks::change(&admin.store, &app.config, id, change, token).await;
-    let sink = changed.map_err(|error| not_so(&app, &error))?;
+    let sink = changed.map_err(|error| not_so(&app, "token", &error))?;
     Ok(Json(sink.into()))
 }
 
@@ -322,15 +337,29 @@ async fn disable(
     Ok(Json(sink.into()))
 }
 
-fn not_so(app: &App, error: &SinkError) -> Error {
+fn coding(word: Option<String>) -> Result<Option<Compression>, Error> {
+    let coding = word.map(|word| word.parse());
+    coding
+        .transpose()
+        .map_err(|_| wrong("compression", "must be none, gzip or zstd"))
+}
+
+/// Why a sink was not made or changed; where its secrets cannot be sealed, `member` is named.
+pub(super) fn not_so(app: &App, member: &'static str, error: &SinkError) -> Error {
     match error {
         SinkError::Wrong(member) => wrong(member.member, member.reason.clone()),
         SinkError::Key(error) => {
-            tracing::error!(%error, "the token of a sink cannot be sealed");
+            tracing::error!(%error, "the secrets of a sink cannot be sealed or opened");
             wrong(
-                "token",
+                member,
                 "cannot be kept: secrets.key of the server is not set or cannot be used",
             )
+        }
+        SinkError::SecretsInUse => Error::SecretsInUse,
+        SinkError::ChangedMeanwhile => Error::ChangedMeanwhile,
+        SinkError::NoSecret(error) => {
+            tracing::error!(%error, "no secret can be made");
+            Error::Internal
         }
         SinkError::Store(error) => refused(app, error),
     }

@@ -156,6 +156,12 @@ codes! {
     AlreadyExists CONFLICT "already_exists" "Exists already" Never
         "Something with that key exists; `detail` names what."
         "Use the one that is there, or another key."
+    SecretsInUse CONFLICT "secrets_in_use" "Secrets in use" Never
+        "Two secrets of that scheme sign already, and the receiver may know no other than the older one."
+        "Retire the older one, then make another."
+    ChangedMeanwhile CONFLICT "changed_meanwhile" "Changed meanwhile" Never
+        "Somebody else changed it at the same time."
+        "Look at it, and ask anew if it is still wanted."
     AlreadyVoided CONFLICT "already_voided" "Already voided" Never
         "The sale was voided by another request, which stands; `voided_at` and `void_reason` are its facts."
         "Stop: the sale is void."

@@ -45,6 +45,8 @@ impl Error {
             Error::EnrolmentUsed => "The enrolment code was used. Ask the operator for a new one.",
             Error::TerminalRevoked => "The terminal is revoked, which is for ever. Register another one.",
             Error::AlreadyExists { what } => return format!("There is a {what} with that key already."),
+            Error::SecretsInUse => "Two secrets of that scheme sign already. Retire the older one first.",
+            Error::ChangedMeanwhile => "Somebody else changed it at the same time. Look at it, and ask anew.",
             Error::Unstorable => "A value is too long or of a form that the record does not take.",
             Error::InvalidQuery => "A parameter of the query is of a wrong form or out of its bounds.",
             Error::Blocked { .. } => {

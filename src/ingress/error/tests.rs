@@ -50,6 +50,8 @@ fn every_error() -> Vec<Error> {
         Error::EnrolmentUsed,
         Error::TerminalRevoked,
         Error::AlreadyExists { what: "tenant" },
+        Error::SecretsInUse,
+        Error::ChangedMeanwhile,
         Error::Unstorable,
         Error::InvalidQuery,
         Error::Overloaded { retry_after: 1 },

@@ -177,10 +177,11 @@ async fn more_connections_than_allowed_wait_their_turn() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_refused_in_the_middle_of_its_body_still_reads_why() {
     let refuse = async || Error::BodyTooLarge { limit: 1 };
-    let route = post(refuse).layer(middleware::from_fn(linger::linger));
+    let bounds = linger::Bounds::of(&fixture::settings());
+    let route = post(refuse).layer(middleware::from_fn_with_state(bounds, linger::linger));
     let server = server(Router::new().route("/", route), ample()).await;
     // More than the buffers of both sockets hold, so that the client is still writing when refused.
-    let length = 7 * 1024 * 1024;
+    let length = 15 * 1024 * 1024;
     let mut client = server
         .say(&format!(
             "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"

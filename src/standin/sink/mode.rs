@@ -2,7 +2,8 @@
 //!
 //! One text form serves the command line and the control API: `WHAT[+apply][*COUNT]`, e.g. `ok`,
 //! `status:503*10`, `busy:2`, `slow:300`, `hang`, `reset+apply`, `partial:3:retry`, `empty`,
-//! `html`, `redirect`, `drip:1000`, `huge:2000000`, `garbled`, `flap:2000`, `scramble`.
+//! `html`, `redirect`, `drip:1000`, `huge:2000000`, `garbled`, `flap:2000`, `scramble`,
+//! `plain`.
 
 use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
@@ -60,6 +61,8 @@ pub enum Answer {
     Flap(Duration),
     /// Like `Ok`, with the results in reverse order, the last one twice, and one nobody asked about.
     Scramble,
+    /// Knows no compression: a compressed body is broken JSON to it.
+    Plain,
 }
 
 /// An answer, whether the request has its effect all the same, and for how many requests.
@@ -140,6 +143,7 @@ impl Answer {
             Answer::Garbled => "garbled",
             Answer::Flap(_) => "flap",
             Answer::Scramble => "scramble",
+            Answer::Plain => "plain",
         }
     }
 }
@@ -179,7 +183,7 @@ impl fmt::Display for Mode {
 #[error(
     "{0:?} is not a mode; modes are ok, status:400…599, busy:SECONDS, slow:MILLISECONDS, hang, reset, \
      partial:EVERY:(retry|rejected|missing), empty, html, redirect, drip:MILLISECONDS, huge:BYTES, garbled, \
-     flap:MILLISECONDS, scramble, each with +apply and \
+     flap:MILLISECONDS, scramble, plain, each with +apply and \
      *COUNT if wanted, e.g. reset+apply*3"
 )]
 pub struct UnknownMode(String);
@@ -229,6 +233,7 @@ fn read(text: &str) -> Option<Mode> {
         "garbled" => Answer::Garbled,
         "flap" => Answer::Flap(Duration::from_millis(words.next()?.parse().ok()?)),
         "scramble" => Answer::Scramble,
+        "plain" => Answer::Plain,
         _ => return None,
     };
     words.next().is_none().then_some(Mode {
@@ -264,6 +269,7 @@ mod tests {
             "garbled",
             "flap:2000",
             "scramble*1",
+            "plain",
         ] {
             let mode: Mode = text.parse().unwrap();
             assert_eq!(mode.to_string(), text);

@@ -24,8 +24,9 @@ use super::{
     ledger::ItemResult,
     locked,
     mode::{Answer, Denial, Mode},
+    signature,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{compression::Compression, time::Timestamp};
 
 /// Entries in one page of the control API.
 const PAGE: usize = 1000;
@@ -71,6 +72,17 @@ async fn bulk(
     if !is_json(&headers) {
         return app.refuse("not_json", StatusCode::UNSUPPORTED_MEDIA_TYPE, &[]);
     }
+    if app.sink.mode().answer == Answer::Plain && headers.contains_key(header::CONTENT_ENCODING) {
+        let problem = "no JSON".to_owned();
+        return app.refuse("malformed", StatusCode::BAD_REQUEST, &[problem]);
+    }
+    let body = match decoded(&headers, body, shared.options.max_body_bytes) {
+        Ok(body) => body,
+        Err(problem) => return app.refuse("not_decoded", StatusCode::UNSUPPORTED_MEDIA_TYPE, &[problem]),
+    };
+    if let Err(problem) = app.believes(&headers, &body) {
+        return app.refuse("unsigned", StatusCode::UNAUTHORIZED, &[problem]);
+    }
     let batch = match batch::read(&body, shared.options.max_items) {
         Ok(batch) => batch,
         Err(Unreadable::Malformed(problem)) => {
@@ -90,6 +102,8 @@ async fn bulk(
         batch_id: batch.batch_id.clone(),
         request_id: header_text(&headers, "x-request-id").map(str::to_owned),
         traceparent: header_text(&headers, "traceparent").map(str::to_owned),
+        encoding: header_text(&headers, "content-encoding").map(str::to_owned),
+        signatures: header_text(&headers, "webhook-signature").map_or(0, |all| all.split(' ').count()),
     });
     let mode = locked(&shared.mode).take();
     let results = app.effect(&batch, mode);
@@ -103,6 +117,9 @@ async fn control(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
         && !bears(&headers, token)
     {
         return app.refuse("unauthorized", StatusCode::UNAUTHORIZED, &[]);
+    }
+    if let Err(problem) = app.believes(&headers, &body) {
+        return app.refuse("unsigned", StatusCode::UNAUTHORIZED, &[problem]);
     }
     let asked: control::Asked = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
@@ -120,11 +137,30 @@ async fn control(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
     }
 }
 
+/// The body without its compression.
+fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, String> {
+    let Some(word) = header_text(headers, "content-encoding") else {
+        return Ok(body);
+    };
+    let coding: Compression = word.parse().map_err(|_| format!("{word} is not known"))?;
+    let plain = coding.decode(&body, most).map_err(|error| error.to_string())?;
+    Ok(plain.into())
+}
+
 impl App {
+    /// Whether a request is signed as it must be.
+    fn believes(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
+        let keys = locked(&self.sink.0.keys).clone();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        signature::check(&keys, headers, body)
+    }
+
     /// What the request does to the ledger under `mode`, told or not.
     fn effect(&self, batch: &Batch, mode: Mode) -> Vec<ItemResult> {
         let takes = match mode.answer {
-            Answer::Ok | Answer::Slow(_) | Answer::Partial { .. } | Answer::Scramble => true,
+            Answer::Ok | Answer::Slow(_) | Answer::Partial { .. } | Answer::Scramble | Answer::Plain => true,
             _ => mode.apply,
         };
         let mut ledger = locked(&self.sink.0.ledger);
@@ -147,7 +183,7 @@ impl App {
         abort: &Abort,
     ) -> Response {
         match answer {
-            Answer::Ok | Answer::Partial { .. } | Answer::Flap(_) => {}
+            Answer::Ok | Answer::Partial { .. } | Answer::Flap(_) | Answer::Plain => {}
             Answer::Slow(delay) => self.pause(delay).await,
             Answer::Scramble => {
                 results.reverse();

@@ -274,6 +274,8 @@ impl Scene {
                 });
                 Some(wish.to_string())
             }
+            "addSinkSecret" => Some(r#"{"scheme":"ed25519"}"#.to_owned()),
+            "retireSinkSecrets" => Some(r#"{"keep":"newest"}"#.to_owned()),
             "changeSink" => Some(r#"{"batch_size":7}"#.to_owned()),
             "forceBreaker" => Some(
                 json!({

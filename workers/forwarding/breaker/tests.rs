@@ -8,6 +8,8 @@ use crate::{
 };
 
 const SINK: &str = "webapp";
+/// How long a call may take.
+const CALL: Duration = Duration::from_secs(30);
 
 /// Two processes with one record.
 struct Fleet {
@@ -38,12 +40,12 @@ impl Fleet {
 }
 
 async fn call(breakers: &Breakers, health: Health) {
-    let permit = breakers.permit(SINK).await.unwrap();
+    let permit = breakers.permit(SINK, CALL).await.unwrap();
     permit.tell(health, "http_5xx").await;
 }
 
 async fn may(breakers: &Breakers) -> bool {
-    breakers.permit(SINK).await.is_some()
+    breakers.permit(SINK, CALL).await.is_some()
 }
 
 #[tokio::test]
@@ -78,16 +80,16 @@ async fn one_call_tries_and_closes_it_for_every_process() {
     .await;
     call(&fleet.here, Health::Ill).await;
     fleet.there.look().await;
-    let probe = fleet.there.permit(SINK).await.unwrap();
+    let probe = fleet.there.permit(SINK, CALL).await.unwrap();
     assert!(!may(&fleet.here).await && !may(&fleet.there).await);
     probe.tell(Health::Busy, "http_429").await;
     fleet.here.look().await;
-    let probe = fleet.here.permit(SINK).await.unwrap();
+    let probe = fleet.here.permit(SINK, CALL).await.unwrap();
     assert!(!may(&fleet.there).await, "still not closed");
     probe.tell(Health::Well, "ok").await;
     fleet.there.look().await;
     for process in [&fleet.here, &fleet.there] {
-        let both = (process.permit(SINK).await, process.permit(SINK).await);
+        let both = (process.permit(SINK, CALL).await, process.permit(SINK, CALL).await);
         assert!(both.0.is_some() && both.1.is_some());
     }
 }
