@@ -312,6 +312,7 @@ async fn runs(store: &Store, page: &Page) -> Result<(), Failure> {
                 format!("{:?}", order.state).to_lowercase(),
                 order.moved.to_string(),
                 order.kept.to_string(),
+                order.rate.to_string(),
                 order.created_at.to_rfc3339(0),
                 order.filter,
                 order.reason,
@@ -319,7 +320,7 @@ async fn runs(store: &Store, page: &Page) -> Result<(), Failure> {
         })
         .collect();
     let header = [
-        "run", "what", "state", "moved", "kept", "since", "where", "reason",
+        "run", "what", "state", "moved", "kept", "rate", "since", "where", "reason",
     ];
     Ok(print::table(header, &rows)?)
 }
