@@ -58,7 +58,9 @@ const REVIVE_TRANSACTIONS: Sql = Sql {
 
 const SET_BACK: Sql = Sql {
     name: "sweep_marks.set_back",
-    text: "UPDATE sweep_marks SET id = ? WHERE name = ? AND id > ?",
+    // One that is low enough moves too: a sweeper that has read the rows as finished, and is about to move it
+    // over them, must find it elsewhere.
+    text: "UPDATE sweep_marks SET id = CASE WHEN id > ? THEN ? ELSE id - 1 END WHERE name = ?",
 };
 
 impl Store {
@@ -144,7 +146,7 @@ fn due(now: Timestamp, ids: &[i64]) -> Binds<'static> {
 async fn set_back(tx: &mut Tx, mark: &'static str, first: Option<i64>) -> Result<(), StoreError> {
     if let Some(first) = first {
         let before = first.saturating_sub(1);
-        let values = [before.into(), mark.into(), before.into()];
+        let values = [before.into(), before.into(), mark.into()];
         tx.execute(&SET_BACK, 1, &values).await?;
     }
     Ok(())

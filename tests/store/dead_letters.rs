@@ -295,6 +295,17 @@ pub(crate) async fn what_was_set_aside_goes_through_its_stage_again(base: &Base)
     );
     assert!(store.mark(Mark::Processing).await.unwrap() < sales[0].id);
     assert!(store.mark(Mark::Audit).await.unwrap() < sales[0].id);
+    // A mark that is low enough is not where a sweeper knows it either: it may have seen them as finished.
+    store.bury_submission(9002, "parked", "", after(4)).await.unwrap();
+    base.run("UPDATE sweep_marks SET id = 50 WHERE name = 'validation'")
+        .await;
+    let again = store
+        .start_redrive(RedriveKind::Retry, &filter("stage=validation"), "", 100)
+        .await
+        .unwrap();
+    assert_eq!(finish(&store, again, 2).await, (1, 0));
+    assert!(!store.set_mark(Mark::Validation, 50, 9100).await.unwrap());
+    assert!(store.mark(Mark::Validation).await.unwrap() <= 50);
     // And their stages take them, once.
     let ids: Vec<i64> = waiting.iter().map(|one| one.id).collect();
     assert_eq!(store.unprocessed_submissions(&ids).await.unwrap().len(), 3);
