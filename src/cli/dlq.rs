@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tokio::time::MissedTickBehavior;
 use tsms::{
     domain::{
         dead_letter::{Filter, Letter},
@@ -17,10 +16,8 @@ use super::{Failure, Setup, directory::Page, print};
 
 /// Letters read at a time.
 const PAGE: usize = 1000;
-/// Most letters moved in one transaction.
-const MOST_AT_ONCE: u32 = 256;
-/// A second's letters are spread over so many transactions, if they are not too many for one.
-const STEPS_A_SECOND: u32 = 10;
+/// A command that waits for its turn looks this often whether its run was paused.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Most causes told apart; letters of further ones are counted together.
 const MOST_CAUSES: usize = 1000;
 
@@ -45,7 +42,8 @@ pub(super) enum DlqCommand {
     /// Send again what was given up. Without --yes it only tells how many that would be.
     #[command(
         after_help = "Sales, voids and refunds that the web application did not take are due again at once, with the\n\
-        same ids and fresh attempts; the scheduler finds them. A sale that was voided meanwhile stays. A\n\
+        same ids and fresh attempts; what was set aside before it was validated or decided goes through\n\
+        that stage again as if new. The scheduler finds them. A sale that was voided meanwhile stays. A\n\
         run that was killed or paused goes on with `tsms dlq resume`; nothing is brought back twice.\n\n\
         Example:\n  tsms dlq retry --where code=webapp_refused,tenant=7 --rate 50 --reason 'VAT rule fixed' --yes"
     )]
@@ -102,9 +100,9 @@ pub(super) struct Which {
 
 #[derive(Args, Clone, Copy)]
 pub(super) struct Pace {
-    /// Most letters a second.
+    /// Most letters a second, for every command that goes on with the run.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    rate: u32,
+    pub(super) rate: u32,
 }
 
 pub(super) async fn run(setup: &Setup, command: DlqCommand) -> Result<(), Failure> {
@@ -130,8 +128,9 @@ pub(super) async fn run(setup: &Setup, command: DlqCommand) -> Result<(), Failur
             Ok(print::line(format_args!("run {run} is paused"))?)
         }
         DlqCommand::Resume { run, pace } => {
+            store.set_redrive_rate(run, pace.rate).await?;
             store.pause_redrive(run, false).await?;
-            drive(&store, run, pace).await
+            drive(&store, run).await
         }
     }
 }
@@ -262,9 +261,9 @@ async fn order(
     yes: bool,
 ) -> Result<(), Failure> {
     if yes {
-        let run = store.start_redrive(kind, filter, reason).await?;
+        let run = store.start_redrive(kind, filter, reason, pace.rate).await?;
         print::line(format_args!("run {run}: {filter}"))?;
-        return drive(store, run, pace).await;
+        return drive(store, run).await;
     }
     let mut letters = 0_u64;
     each(store, filter, 0, |_| {
@@ -277,26 +276,18 @@ async fn order(
     ))?)
 }
 
-/// Goes on with a run until it is done or paused.
-pub(super) async fn drive(store: &Store, run: i64, pace: Pace) -> Result<(), Failure> {
-    let at_once = (pace.rate / STEPS_A_SECOND).clamp(1, MOST_AT_ONCE);
-    let mut turn = tokio::time::interval(Duration::from_secs(1).saturating_mul(at_once) / pace.rate);
-    // A slow database makes the rate lower, never a burst afterwards.
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    turn.tick().await; // the first is at once
-    let most = usize::try_from(at_once).unwrap_or(1);
-    let mut moved = None;
+/// Goes on with a run until it is done or paused. The pace is the run's, however many commands share it.
+pub(super) async fn drive(store: &Store, run: i64) -> Result<(), Failure> {
     loop {
-        let order = store.redrive_step(run, most, Timestamp::now()).await?;
+        let now = Timestamp::now();
+        let order = store.redrive_step(run, usize::MAX, now).await?;
         match order.state {
             RedriveState::Running => {}
             RedriveState::Paused => return tell(&order, "paused"),
             RedriveState::Done => return tell(&order, "done"),
         }
-        // Letters that are only looked at cost the web application nothing.
-        if moved.replace(order.moved) != Some(order.moved) {
-            turn.tick().await;
-        }
+        // Letters that are only looked at cost the web application nothing: the next step may be at once.
+        tokio::time::sleep(order.next_at.since(now).min(LONGEST_WAIT)).await;
     }
 }
 
@@ -321,6 +312,7 @@ async fn runs(store: &Store, page: &Page) -> Result<(), Failure> {
                 format!("{:?}", order.state).to_lowercase(),
                 order.moved.to_string(),
                 order.kept.to_string(),
+                order.rate.to_string(),
                 order.created_at.to_rfc3339(0),
                 order.filter,
                 order.reason,
@@ -328,7 +320,7 @@ async fn runs(store: &Store, page: &Page) -> Result<(), Failure> {
         })
         .collect();
     let header = [
-        "run", "what", "state", "moved", "kept", "since", "where", "reason",
+        "run", "what", "state", "moved", "kept", "rate", "since", "where", "reason",
     ];
     Ok(print::table(header, &rows)?)
 }

@@ -188,7 +188,9 @@ async fn repair(store: &Store, report: &Report, args: &ReconcileArgs) -> Result<
         Err(error) => return Err(Failure::new(Exit::Unexpected, format!("{error}"))),
     };
     let reason = format!("reconciliation with {} for {}", args.sink, args.day);
-    let order = store.start_redrive(RedriveKind::Retry, &filter, &reason).await?;
+    let order = store
+        .start_redrive(RedriveKind::Retry, &filter, &reason, args.pace.rate)
+        .await?;
     tracing::info!(letters, order, "what the web application lost is brought back");
-    drive(store, order, args.pace).await
+    drive(store, order).await
 }

@@ -1,6 +1,6 @@
 //! Dead letters: what could not be brought to an end, what causes them, and which of them are meant.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
@@ -11,6 +11,10 @@ use super::{checksum::sha256, time::Timestamp};
 const CAUSE_BYTES: usize = 6;
 /// Characters of the detail that tell causes apart.
 const CAUSE_CHARS: usize = 200;
+/// Most letters moved in one transaction.
+const MOST_AT_ONCE: u32 = 256;
+/// A second's letters are spread over so many transactions, if they are not too many for one.
+const STEPS_A_SECOND: u32 = 10;
 /// What an answer of the web application begins with, its status included.
 const STATUS: usize = "HTTP 422".len();
 
@@ -54,6 +58,30 @@ impl Letter {
         }
         let digest = sha256(text.as_bytes());
         HEXLOWER.encode(digest.get(..CAUSE_BYTES).unwrap_or_default())
+    }
+}
+
+/// How the letters of a run are spread over a second: at most its rate in any second, and at least nine
+/// tenths of it where the database keeps up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Most letters moved in one transaction.
+    pub at_once: usize,
+    /// From one such transaction to the next.
+    pub pause: Duration,
+}
+
+impl Pace {
+    /// The pace of `rate` letters a second; 0 counts as 1.
+    #[must_use]
+    pub fn of(rate: u32) -> Self {
+        let rate = rate.max(1);
+        let at_once = (rate / STEPS_A_SECOND).clamp(1, MOST_AT_ONCE);
+        Self {
+            at_once: usize::try_from(at_once).unwrap_or(1),
+            // Rounded up: stored times have microseconds.
+            pause: Duration::from_micros(1_000_000_u64.div_ceil(u64::from(rate / at_once))),
+        }
     }
 }
 
@@ -169,6 +197,18 @@ mod tests {
             letter("webapp_refused", ""),
         ] {
             assert_ne!(one, other.cause(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn no_second_holds_more_than_the_rate_and_few_hold_much_less() {
+        for rate in (0..=10_000_u32).chain([20_011, 1_000_000]) {
+            let pace = Pace::of(rate);
+            let rate = u128::from(rate.max(1));
+            let steps = 1_000_000_u128.div_ceil(pace.pause.as_micros());
+            let letters = steps * u128::try_from(pace.at_once).unwrap();
+            assert!(letters <= rate, "{letters} of {rate}");
+            assert!(rate > 10_000 || letters * 10 >= rate * 9, "{letters} of {rate}");
         }
     }
 

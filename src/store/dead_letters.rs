@@ -15,7 +15,7 @@ use super::{
     values::{Binds, page},
 };
 use crate::domain::{
-    dead_letter::{Filter, Letter},
+    dead_letter::{Filter, Letter, Pace},
     time::Timestamp,
 };
 
@@ -67,6 +67,10 @@ pub struct Redrive {
     pub kept: u64,
     /// Since when.
     pub created_at: Timestamp,
+    /// Most letters moved in any second, by however many commands.
+    pub rate: u32,
+    /// No letter is moved before.
+    pub next_at: Timestamp,
 }
 
 const LETTERS: Sql = Sql {
@@ -88,30 +92,36 @@ const NEWEST: Sql = Sql {
 
 const INSERT: Sql = Sql {
     name: "redrives.insert",
-    text: "INSERT INTO redrives (kind, filter, reason, state, up_to, created_at) \
-           VALUES (?, ?, ?, 'RUNNING', ?, ?)",
+    text: "INSERT INTO redrives (kind, filter, reason, state, up_to, created_at, rate) \
+           VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)",
 };
 
 const PAGE: Sql = Sql {
     name: "redrives.page",
-    text: "SELECT id, kind, filter, reason, state, up_to, position, moved, kept, created_at \
+    text: "SELECT id, kind, filter, reason, state, up_to, position, moved, kept, created_at, rate, next_at \
            FROM redrives WHERE id > ? ORDER BY id LIMIT ?",
 };
 
 const LOCK: Sql = Sql {
     name: "redrives.lock",
-    text: "SELECT id, kind, filter, reason, state, up_to, position, moved, kept, created_at \
+    text: "SELECT id, kind, filter, reason, state, up_to, position, moved, kept, created_at, rate, next_at \
            FROM redrives WHERE id = ? $LOCK",
 };
 
 const ADVANCE: Sql = Sql {
     name: "redrives.advance",
-    text: "UPDATE redrives SET state = ?, position = ?, moved = ?, kept = ?, settled_at = ? WHERE id = ?",
+    text: "UPDATE redrives SET state = ?, position = ?, moved = ?, kept = ?, next_at = ?, settled_at = ? \
+           WHERE id = ?",
 };
 
 const SWITCH: Sql = Sql {
     name: "redrives.switch",
     text: "UPDATE redrives SET state = ? WHERE id = ? AND state <> 'DONE'",
+};
+
+const SET_RATE: Sql = Sql {
+    name: "redrives.set_rate",
+    text: "UPDATE redrives SET rate = ? WHERE id = ?",
 };
 
 const KEEP: Sql = Sql {
@@ -139,7 +149,7 @@ impl Store {
     }
 
     /// Orders that the letters there are now, as far as `filter` means them, be brought back or
-    /// discarded; gives the order's id. Nothing is moved before the first step.
+    /// discarded, at most `rate` a second; gives the order's id. Nothing is moved before the first step.
     ///
     /// # Errors
     /// [`StoreError::Unfit`] for a filter or reason of more than 500 characters.
@@ -148,6 +158,7 @@ impl Store {
         kind: RedriveKind,
         filter: &Filter,
         reason: &str,
+        rate: u32,
     ) -> Result<i64, StoreError> {
         let filter = filter.to_string();
         fits("a filter of dead letters", &filter, 500)?;
@@ -163,6 +174,7 @@ impl Store {
                 reason.into(),
                 newest.into(),
                 Timestamp::now().into(),
+                i64::from(rate).into(),
             ];
             let id = tx.execute(&INSERT, 1, &values).await?.last_id;
             let action = match kind {
@@ -212,8 +224,30 @@ impl Store {
         })
     }
 
-    /// Goes on with an order: moves at most `most` letters, and gives how it stands then. What is
-    /// brought back is due at `now`.
+    /// Sets how many letters an order may move a second, for every command that goes on with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is no such order that is not done.
+    pub async fn set_redrive_rate(&self, id: i64, rate: u32) -> Result<(), StoreError> {
+        retrying!(self, async {
+            let mut tx = self.inner.db.begin().await?;
+            let order = lock_redrive(&mut tx, id).await?;
+            if order.state == RedriveState::Done {
+                return Err(StoreError::Missing("redrive under way"));
+            }
+            if order.rate != rate {
+                tx.execute(&SET_RATE, 1, &[i64::from(rate).into(), id.into()])
+                    .await?;
+                let detail = format!("{rate} a second");
+                self.attribute(&mut tx, "dlq.rate", Subject::Redrive(id), &detail)
+                    .await?;
+            }
+            tx.commit().await
+        })
+    }
+
+    /// Goes on with an order: moves at most `most` letters and no more than its rate allows at `now`,
+    /// and gives how it stands then. What is brought back is due at `now`.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where there is no such order.
@@ -224,10 +258,12 @@ impl Store {
     async fn redrive_once(&self, id: i64, most: usize, now: Timestamp) -> Result<Redrive, StoreError> {
         let mut tx = self.inner.db.begin().await?;
         let mut order = lock_redrive(&mut tx, id).await?;
-        if order.state != RedriveState::Running {
+        if order.state != RedriveState::Running || now < order.next_at {
             tx.roll_back().await?;
             return Ok(order);
         }
+        let pace = Pace::of(order.rate);
+        let most = most.min(pace.at_once);
         let filter: Filter = order
             .filter
             .parse()
@@ -260,6 +296,9 @@ impl Store {
         }
         order.moved += count(ids.len());
         order.kept += count(matched - ids.len());
+        if !ids.is_empty() {
+            order.next_at = now.plus(pace.pause);
+        }
         if ended {
             order.state = RedriveState::Done;
             let detail = format!("{} moved, {} kept", order.moved, order.kept);
@@ -267,12 +306,13 @@ impl Store {
                 .await?;
         }
         let settled_at = if ended { now.as_micros() } else { 0 };
-        let mut values = Binds::of(6);
+        let mut values = Binds::of(7);
         values
             .put(order.state.word())
             .put(order.position)
             .put(i64::try_from(order.moved).unwrap_or(i64::MAX))
             .put(i64::try_from(order.kept).unwrap_or(i64::MAX))
+            .put(order.next_at)
             .put(settled_at)
             .put(id);
         tx.execute(&ADVANCE, 1, &values).await?;
@@ -315,6 +355,8 @@ fn read_redrive(cells: &mut Cells<'_>) -> Result<Redrive, StoreError> {
         moved: u64::try_from(cells.int()?).unwrap_or(0),
         kept: u64::try_from(cells.int()?).unwrap_or(0),
         created_at: cells.time()?,
+        rate: cells.count()?,
+        next_at: cells.time()?,
     })
 }
 

@@ -1,4 +1,5 @@
-//! Makes due again what was given up: sales with their refunds, and voids and refunds by themselves.
+//! Makes due again what was given up: submissions before validation, sales before their decision, sales to
+//! be sent with their refunds, and voids and refunds by themselves.
 
 use std::collections::HashSet;
 
@@ -42,9 +43,24 @@ const REVIVE_REVERSALS: Sql = Sql {
            settled_at = 0 WHERE id IN ({?}) AND state = 'DEAD'",
 };
 
+const REVIVE_SUBMISSIONS: Sql = Sql {
+    name: "submissions.revive",
+    text: "UPDATE submissions SET dead_code = NULL \
+           WHERE id = ? AND processed_at = 0 AND dead_code IS NOT NULL",
+};
+
+const REVIVE_TRANSACTIONS: Sql = Sql {
+    name: "transactions.revive",
+    // One that is void meanwhile is judged and never sent, like any other.
+    text: "UPDATE transactions SET dead_code = NULL \
+           WHERE id = ? AND validation_status = 'PENDING' AND dead_code IS NOT NULL",
+};
+
 const SET_BACK: Sql = Sql {
     name: "sweep_marks.set_back",
-    text: "UPDATE sweep_marks SET id = ? WHERE name = ? AND id > ?",
+    // One that is low enough moves too: a sweeper that has read the rows as finished, and is about to move it
+    // over them, must find it elsewhere.
+    text: "UPDATE sweep_marks SET id = CASE WHEN id > ? THEN ? ELSE id - 1 END WHERE name = ?",
 };
 
 impl Store {
@@ -84,10 +100,17 @@ impl Store {
             set_back(tx, "reversals", dead.first().copied()).await?;
             reversals.extend(dead);
         }
+        let submissions = waiting(tx, &REVIVE_SUBMISSIONS, of("validation")).await?;
+        set_back(tx, "validation", submissions.iter().min().copied()).await?;
+        let undecided = waiting(tx, &REVIVE_TRANSACTIONS, of("processing")).await?;
+        let first = undecided.iter().min().copied();
+        set_back(tx, "processing", first).await?;
+        set_back(tx, "audit", first).await?;
         let revived = |letter: &Letter| match letter.stage.as_str() {
             "forwarding" => sales.contains(&letter.subject_id),
             "reversal" => reversals.contains(&letter.subject_id),
-            // What killed its worker before it was recorded or decided would do so again.
+            "validation" => submissions.contains(&letter.subject_id),
+            "processing" => undecided.contains(&letter.subject_id),
             _ => false,
         };
         Ok(letters.into_iter().filter(revived).collect())
@@ -100,17 +123,30 @@ async fn dead(tx: &mut Tx, sql: &'static Sql, ids: &[i64]) -> Result<Vec<i64>, S
     rows.iter().map(|row| row.cells().int()).collect()
 }
 
+/// Those of `ids` that wait for their stage again, as if new. A step has few letters, and these are rare:
+/// one at a time, so that each tells whether it was dead.
+async fn waiting(tx: &mut Tx, sql: &'static Sql, mut ids: Vec<i64>) -> Result<HashSet<i64>, StoreError> {
+    ids.sort_unstable();
+    let mut revived = HashSet::new();
+    for id in ids {
+        if tx.execute(sql, 1, &[id.into()]).await?.rows > 0 {
+            revived.insert(id);
+        }
+    }
+    Ok(revived)
+}
+
 fn due(now: Timestamp, ids: &[i64]) -> Binds<'static> {
     let mut values = Binds::of(ids.len() + 1);
     values.put(now).put_all(ids.iter().copied());
     values
 }
 
-/// The sweeper looks again for audit rows that are missing from `first` on: what had ended goes on.
+/// The sweeper looks again at what is missing from `first` on: what had ended goes on.
 async fn set_back(tx: &mut Tx, mark: &'static str, first: Option<i64>) -> Result<(), StoreError> {
     if let Some(first) = first {
         let before = first.saturating_sub(1);
-        let values = [before.into(), mark.into(), before.into()];
+        let values = [before.into(), before.into(), mark.into()];
         tx.execute(&SET_BACK, 1, &values).await?;
     }
     Ok(())

@@ -47,7 +47,7 @@ const MARK: Sql = Sql {
 
 const SET_MARK: Sql = Sql {
     name: "sweep_marks.set",
-    text: "UPDATE sweep_marks SET id = ? WHERE name = ? AND id < ?",
+    text: "UPDATE sweep_marks SET id = ? WHERE name = ? AND id = ? AND id < ?",
 };
 
 const SUBMISSIONS: Sql = Sql {
@@ -124,14 +124,15 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.cells().int())
     }
 
-    /// Moves a mark forward; never back.
+    /// Moves a mark forward from `from` to `to`; never back. `false` if it was not there any more: a
+    /// redrive set it back to what it brought back, or another sweeper moved it.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn set_mark(&self, mark: Mark, id: i64) -> Result<(), StoreError> {
-        let values = [id.into(), mark.name().into(), id.into()];
-        retrying!(self, self.inner.db.execute(&SET_MARK, 1, &values))?;
-        Ok(())
+    pub async fn set_mark(&self, mark: Mark, from: i64, to: i64) -> Result<bool, StoreError> {
+        let values = [to.into(), mark.name().into(), from.into(), to.into()];
+        let moved = retrying!(self, self.inner.db.execute(&SET_MARK, 1, &values))?;
+        Ok(moved.rows > 0)
     }
 
     /// Submissions above `after` in order of id, accepted before `before`: (id, tenant, request id,

@@ -39,6 +39,7 @@ mod processes;
 mod procfile;
 mod promises;
 mod reconcile;
+mod redrive;
 mod refusals;
 mod reversals;
 mod revocation;

@@ -172,7 +172,11 @@ impl World {
     /// Waits until nothing is left to do: every submission processed, every sale decided, every
     /// valid one delivered or dead, every change audited, every queue empty.
     pub(crate) async fn drain(&self) {
-        let deadline = Instant::now() + DEADLINE;
+        self.drain_within(DEADLINE).await;
+    }
+
+    pub(crate) async fn drain_within(&self, time: Duration) {
+        let deadline = Instant::now() + time;
         let mut activity = self.queue.activity();
         loop {
             activity.mark_unchanged();

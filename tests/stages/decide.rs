@@ -1,9 +1,10 @@
 //! Processing: a decision is made once, and what follows is named from it.
 
 use tsms::{
-    domain::{money::Money, sale::ValidationStatus, work::AuditEvent},
+    domain::{money::Money, sale::ValidationStatus, time::Timestamp, work::AuditEvent},
     outcome::Verdict,
     stage::Stage,
+    store::{RedriveKind, RedriveState},
     workers,
 };
 
@@ -90,7 +91,7 @@ async fn audit_rows_are_appended_once_with_or_without_the_copy() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_was_given_up_leads_nowhere() {
+async fn a_transaction_that_was_given_up_leads_nowhere_until_it_is_brought_back() {
     let world = World::new(|_| ()).await;
     let accepted = world.accept(0, 1, false, 1).await;
     let validated = world.run(Stage::Validation, &[with_body(&accepted)]).await;
@@ -103,5 +104,22 @@ async fn a_transaction_that_was_given_up_leads_nowhere() {
         let outcome = world.run(Stage::Processing, jobs).await;
         assert_eq!(outcome.verdicts, [Verdict::Done]);
         assert!(outcome.next.is_empty(), "{:?}", outcome.next);
+    }
+    // A person brings it back: it is decided like any other, whoever still has the job.
+    let order = world
+        .store
+        .start_redrive(RedriveKind::Retry, &"all".parse().unwrap(), "mended", 100)
+        .await
+        .unwrap();
+    let done = world
+        .store
+        .redrive_step(order, 10, Timestamp::now())
+        .await
+        .unwrap();
+    assert_eq!((done.moved, done.state), (1, RedriveState::Done));
+    for _ in 0..2 {
+        let outcome = world.run(Stage::Processing, &stripped(&jobs)).await;
+        assert_eq!(outcome.verdicts, [Verdict::Done]);
+        assert_eq!(keys(&outcome, Stage::Forwarding), [jobs[0].key]);
     }
 }

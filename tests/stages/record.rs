@@ -5,7 +5,7 @@ use tsms::{
     outcome::Verdict,
     stage::Stage,
     standin::sim::{Kind, make_sale},
-    store::ItemState,
+    store::{ItemState, RedriveKind, RedriveState},
     workers,
 };
 
@@ -147,4 +147,20 @@ async fn a_damaged_record_becomes_a_dead_letter_and_holds_up_nobody() {
         .submission(good.terminal_id, uuid::Uuid::from_u128(5))
         .await;
     assert_eq!(view.unwrap().unwrap().dead_code.as_deref(), Some(code));
+    // Brought back it meets its stage again, and as it is still broken it is given up again.
+    let order = world
+        .store
+        .start_redrive(RedriveKind::Retry, &"stage=validation".parse().unwrap(), "", 100)
+        .await
+        .unwrap();
+    let done = world
+        .store
+        .redrive_step(order, 10, Timestamp::now())
+        .await
+        .unwrap();
+    assert_eq!((done.moved, done.state), (1, RedriveState::Done));
+    assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
+    let again = world.run(Stage::Validation, &jobs).await;
+    assert_eq!(again.verdicts[1], Verdict::Done);
+    assert_eq!(world.store.count_dead_letters().await.unwrap(), 1);
 }

@@ -1,13 +1,19 @@
 //! Dead letters brought back and discarded.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use tsms::{
-    domain::{dead_letter::Filter, forward::REFUSED, sale::Transaction},
-    store::{RedriveKind, RedriveState, Settled, Store},
+    domain::{
+        dead_letter::Filter,
+        forward::REFUSED,
+        sale::{Transaction, ValidationStatus},
+    },
+    store::{Mark, RedriveKind, RedriveState, Settled, Store},
 };
 
 use crate::{
     base::Base,
-    fixtures::{TENANT, after, valid},
+    fixtures::{TENANT, after, decision, recorded, submission, valid},
     reversing::{claim, forwarded, id_of, made, refund, void},
 };
 
@@ -32,8 +38,10 @@ async fn given_up(store: &Store, count: usize, code: &'static str) -> Vec<Transa
 }
 
 async fn finish(store: &Store, order: i64, most: usize) -> (u64, u64) {
+    let mut now = after(30);
     for _ in 0..1000 {
-        let order = store.redrive_step(order, most, after(30)).await.unwrap();
+        let order = store.redrive_step(order, most, now).await.unwrap();
+        now = now.max(order.next_at);
         if order.state == RedriveState::Done {
             return (order.moved, order.kept);
         }
@@ -53,7 +61,7 @@ pub(crate) async fn what_was_given_up_is_due_again_once(base: &Base) {
 
     let which = filter(&format!("stage=forwarding,tenant={TENANT},cause={cause}"));
     let order = store
-        .start_redrive(RedriveKind::Retry, &which, "fixed")
+        .start_redrive(RedriveKind::Retry, &which, "fixed", 10_000)
         .await
         .unwrap();
     // Who dies after the order is not its business.
@@ -71,7 +79,7 @@ pub(crate) async fn what_was_given_up_is_due_again_once(base: &Base) {
 
     let ids: Vec<i64> = refused.iter().map(|row| row.id).collect();
     let again = store
-        .claim_forwards(&ids, Vec::new(), after(30), std::time::Duration::from_secs(45))
+        .claim_forwards(&ids, Vec::new(), after(60), Duration::from_secs(45))
         .await
         .unwrap();
     assert_eq!(again.items.len(), 300);
@@ -83,7 +91,7 @@ pub(crate) async fn what_was_given_up_is_due_again_once(base: &Base) {
     // A second death leaves a letter again.
     let dead = Settled::Dead {
         id: ids[0],
-        at: after(40),
+        at: after(70),
         code: REFUSED,
         detail: String::new(),
     };
@@ -116,7 +124,7 @@ pub(crate) async fn a_refused_sale_takes_its_refunds_along_and_a_void_one_stays(
     base.run("UPDATE sweep_marks SET id = 999999").await;
 
     let order = store
-        .start_redrive(RedriveKind::Retry, &filter("all"), "")
+        .start_redrive(RedriveKind::Retry, &filter("all"), "", 10_000)
         .await
         .unwrap();
     assert_eq!(finish(&store, order, 10).await, (2, 1), "the void sale is kept");
@@ -151,7 +159,7 @@ pub(crate) async fn a_refused_sale_takes_its_refunds_along_and_a_void_one_stays(
     };
     store.settle_reversals(told.token, &[dead]).await.unwrap();
     let order = store
-        .start_redrive(RedriveKind::Retry, &filter("stage=reversal"), "")
+        .start_redrive(RedriveKind::Retry, &filter("stage=reversal"), "", 10_000)
         .await
         .unwrap();
     assert_eq!(finish(&store, order, 10).await, (1, 0));
@@ -165,12 +173,17 @@ pub(crate) async fn a_discarded_letter_is_kept_with_its_order(base: &Base) {
     let rows = given_up(&store, 2, REFUSED).await;
     let long = "x".repeat(501);
     let refused = store
-        .start_redrive(RedriveKind::Discard, &filter("all"), &long)
+        .start_redrive(RedriveKind::Discard, &filter("all"), &long, 10_000)
         .await;
     assert!(refused.is_err());
     let id = store.dead_letters(0, 1).await.unwrap()[0].id;
     let order = store
-        .start_redrive(RedriveKind::Discard, &filter(&format!("id={id}")), "test sales")
+        .start_redrive(
+            RedriveKind::Discard,
+            &filter(&format!("id={id}")),
+            "test sales",
+            10_000,
+        )
         .await
         .unwrap();
     assert_eq!(finish(&store, order, 10).await, (1, 0));
@@ -188,7 +201,7 @@ pub(crate) async fn two_at_once_move_each_letter_once(base: &Base) {
     let stores = [base.store().await, base.open().await];
     given_up(&stores[0], 200, REFUSED).await;
     let order = stores[0]
-        .start_redrive(RedriveKind::Retry, &filter("all"), "")
+        .start_redrive(RedriveKind::Retry, &filter("all"), "", 10_000)
         .await
         .unwrap();
     let (one, two) = tokio::join!(finish(&stores[0], order, 9), finish(&stores[1], order, 11));
@@ -197,4 +210,113 @@ pub(crate) async fn two_at_once_move_each_letter_once(base: &Base) {
     assert_eq!(base.number(moved).await, 200);
     assert_eq!(base.rows("settled_letters").await, 200);
     assert_eq!(stores[1].redrives(0, 10).await.unwrap()[0].moved, 200);
+}
+
+pub(crate) async fn two_commands_share_the_rate_of_a_run(base: &Base) {
+    const RATE: u32 = 100;
+    let stores = [base.store().await, base.open().await];
+    given_up(&stores[0], 300, REFUSED).await;
+    let order = stores[0]
+        .start_redrive(RedriveKind::Retry, &filter("all"), "", 5)
+        .await
+        .unwrap();
+    stores[1].set_redrive_rate(order, RATE).await.unwrap();
+    // Each of them asks every millisecond.
+    let mut done = false;
+    for millis in 0..10_000 {
+        let now = after(30).plus(Duration::from_millis(millis));
+        let step = |store: &Store| {
+            let store = store.clone();
+            async move { store.redrive_step(order, usize::MAX, now).await.unwrap() }
+        };
+        let (one, two) = tokio::join!(step(&stores[0]), step(&stores[1]));
+        done = one.state == RedriveState::Done || two.state == RedriveState::Done;
+        if done {
+            break;
+        }
+    }
+    assert!(done, "300 letters take three seconds, not ten");
+    let mut seconds: BTreeMap<u64, i64> = BTreeMap::new();
+    for second in 0..10_u64 {
+        let (from, to) = (after(30 + second).as_micros(), after(31 + second).as_micros());
+        let within =
+            format!("SELECT COUNT(*) FROM settled_letters WHERE settled_at >= {from} AND settled_at < {to}");
+        seconds.insert(second, base.number(&within).await);
+    }
+    assert_eq!(seconds.values().sum::<i64>(), 300);
+    assert!(
+        seconds.values().all(|moved| *moved <= i64::from(RATE)),
+        "{seconds:?}"
+    );
+    assert_eq!(seconds[&0], i64::from(RATE), "the whole rate is used");
+    let refused = stores[0].set_redrive_rate(order, 7).await;
+    assert!(refused.is_err(), "done is done");
+}
+
+pub(crate) async fn what_was_set_aside_goes_through_its_stage_again(base: &Base) {
+    let store = base.store().await;
+    let waiting: Vec<_> = (9001..=9003).map(submission).collect();
+    store.accept(&waiting).await.unwrap();
+    let sales = recorded(&store, 2).await;
+    for id in [9001, 9002] {
+        store
+            .bury_submission(id, "parked", "poison", after(3))
+            .await
+            .unwrap();
+    }
+    store
+        .bury_transaction(sales[0].id, "parked", "poison", after(3))
+        .await
+        .unwrap();
+    // A letter about a row that has ended all the same: it stays.
+    base.run(&format!(
+        "INSERT INTO dead_letters (stage, subject_id, tenant_id, code, detail, created_at) \
+         VALUES ('processing', {}, {TENANT}, 'parked', '', 1)",
+        sales[1].id
+    ))
+    .await;
+    base.run("UPDATE sweep_marks SET id = 9999999").await;
+    let order = store
+        .start_redrive(RedriveKind::Retry, &filter("code=parked"), "mended", 100)
+        .await
+        .unwrap();
+    assert_eq!(finish(&store, order, 2).await, (3, 1));
+    assert_eq!(store.count_dead_letters().await.unwrap(), 1);
+    assert_eq!(finish(&store, order, 2).await, (3, 1), "once is enough");
+
+    // The sweeper finds them, from the marks that were set back.
+    let mark = store.mark(Mark::Validation).await.unwrap();
+    assert_eq!(mark, 9000);
+    let found = store.scan_submissions(mark, after(50), 10).await.unwrap();
+    let found: Vec<_> = found.iter().map(|(id, .., waits)| (*id, *waits)).collect();
+    assert!(
+        found.contains(&(9001, true)) && found.contains(&(9002, true)),
+        "{found:?}"
+    );
+    assert!(store.mark(Mark::Processing).await.unwrap() < sales[0].id);
+    assert!(store.mark(Mark::Audit).await.unwrap() < sales[0].id);
+    // A mark that is low enough is not where a sweeper knows it either: it may have seen them as finished.
+    store.bury_submission(9002, "parked", "", after(4)).await.unwrap();
+    base.run("UPDATE sweep_marks SET id = 50 WHERE name = 'validation'")
+        .await;
+    let again = store
+        .start_redrive(RedriveKind::Retry, &filter("stage=validation"), "", 100)
+        .await
+        .unwrap();
+    assert_eq!(finish(&store, again, 2).await, (1, 0));
+    assert!(!store.set_mark(Mark::Validation, 50, 9100).await.unwrap());
+    assert!(store.mark(Mark::Validation).await.unwrap() <= 50);
+    // And their stages take them, once.
+    let ids: Vec<i64> = waiting.iter().map(|one| one.id).collect();
+    assert_eq!(store.unprocessed_submissions(&ids).await.unwrap().len(), 3);
+    let decided = decision(sales[0].id, ValidationStatus::Valid);
+    assert!(
+        store
+            .decide(std::slice::from_ref(&decided))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(store.decide(&[decided]).await.unwrap(), [sales[0].id]);
+    assert_eq!(base.rows("forwards").await, 1);
 }

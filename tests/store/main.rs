@@ -100,6 +100,8 @@ on_both! {
         what_was_given_up_is_due_again_once,
         a_refused_sale_takes_its_refunds_along_and_a_void_one_stays,
         a_discarded_letter_is_kept_with_its_order,
+        two_commands_share_the_rate_of_a_run,
+        what_was_set_aside_goes_through_its_stage_again,
         two_at_once_move_each_letter_once;
     breakers:
         one_of_many_opens_it_and_one_tries,

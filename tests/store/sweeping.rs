@@ -19,9 +19,14 @@ pub(crate) async fn a_mark_never_moves_back(base: &Base) {
     let store = base.store().await;
     for mark in [Mark::Validation, Mark::Processing, Mark::Audit] {
         assert_eq!(store.mark(mark).await.unwrap(), 0);
-        store.set_mark(mark, 50).await.unwrap();
-        store.set_mark(mark, 40).await.unwrap();
+        assert!(store.set_mark(mark, 0, 50).await.unwrap());
+        assert!(!store.set_mark(mark, 50, 40).await.unwrap());
         assert_eq!(store.mark(mark).await.unwrap(), 50);
+        // A redrive set it back since it was read: what it brought back is not passed over.
+        base.run("UPDATE sweep_marks SET id = 20").await;
+        assert!(!store.set_mark(mark, 50, 60).await.unwrap());
+        assert_eq!(store.mark(mark).await.unwrap(), 20);
+        base.run("UPDATE sweep_marks SET id = 0").await;
     }
 }
 

@@ -5,13 +5,7 @@ use super::{
     pages::{self, Cursor, Source, Window},
     plan::{Memory, Plan},
 };
-use crate::{
-    config,
-    domain::time::Timestamp,
-    queue::Queue,
-    stage::Stage,
-    store::{Store, StoreError},
-};
+use crate::{config, domain::time::Timestamp, queue::Queue, stage::Stage, store::Store};
 
 /// What the sweeper knows of one source. Kept in memory only: a new sweeper starts at the marks.
 pub(super) struct Line {
@@ -33,6 +27,9 @@ struct Pass {
 #[derive(Clone, Copy)]
 struct Place {
     cursor: Cursor,
+    /// Where the mark is, as far as this sweeper knows. Found elsewhere, it stays, and so does what is behind
+    /// it: a redrive may have brought back rows that were seen as finished.
+    mark: i64,
     /// Whether every row between the mark and here is finished, so that the mark may follow.
     unbroken: bool,
 }
@@ -80,10 +77,18 @@ impl Line {
         };
         let mut place = match self.place {
             Some(place) => place,
-            None => Place {
-                cursor: pages::start(store, self.source).await?,
-                unbroken: true,
-            },
+            None => {
+                let cursor = pages::start(store, self.source).await?;
+                let mark = match cursor {
+                    Cursor::Id(id) => id,
+                    Cursor::Due(..) => 0, // these have none
+                };
+                Place {
+                    cursor,
+                    mark,
+                    unbroken: true,
+                }
+            }
         };
         let (mut jobs, mut finished_to, mut more) = (Vec::new(), None, true);
         for _ in 0..order.pages.max(1) {
@@ -99,7 +104,12 @@ impl Line {
                 break;
             }
         }
-        self.move_mark(store, finished_to).await?;
+        if let Some((mark, to)) = pages::mark(self.source).zip(finished_to)
+            && to > place.mark
+        {
+            place.unbroken &= store.set_mark(mark, place.mark, to).await?;
+            place.mark = to;
+        }
         let found = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
         let mut pushed = 0;
         if found > if order.spare { order.pass.delayed } else { 0 } {
@@ -144,12 +154,5 @@ impl Line {
                 Plan::Page { before } => Some(order(before, 0, now, 1, false)),
             },
         )
-    }
-
-    async fn move_mark(&self, store: &Store, finished_to: Option<i64>) -> Result<(), StoreError> {
-        match pages::mark(self.source).zip(finished_to) {
-            Some((mark, id)) => store.set_mark(mark, id).await,
-            None => Ok(()),
-        }
     }
 }

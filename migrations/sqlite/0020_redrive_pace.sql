@@ -1,0 +1,3 @@
+-- The pace of a redrive belongs to the run: two commands that go on with one run share it.
+ALTER TABLE redrives ADD COLUMN rate INTEGER NOT NULL DEFAULT 100;  -- most letters a second
+ALTER TABLE redrives ADD COLUMN next_at INTEGER NOT NULL DEFAULT 0; -- no letter is moved before
