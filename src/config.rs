@@ -32,7 +32,7 @@ pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
-pub use retention::Retention;
+pub use retention::{Redrive, Retention};
 pub use secrets::{Secrets, SinkKeys};
 pub use stage::StagePool;
 pub use transport::{ProxyHeader, TlsVersion};
@@ -130,6 +130,8 @@ pub struct Config {
     pub sweeper: Sweeper,
     /// How long bookkeeping is kept.
     pub retention: Retention,
+    /// Redrives of dead letters.
+    pub redrive: Redrive,
     /// Logs.
     pub log: Log,
     /// Start and stop.

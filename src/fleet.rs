@@ -24,7 +24,7 @@ use crate::{
     ingress,
     queue::{Pool, Queue},
     runner::Runner,
-    scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, retention, sweeper},
+    scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, redrives, retention, sweeper},
     stage::Stage,
     store::Store,
     telemetry::metrics,
@@ -257,6 +257,11 @@ impl Fleet {
         self.watchers.spawn(async move {
             alerts.await;
             ("alerts".to_owned(), Ok(()))
+        });
+        let redrives = redrives::run(store.clone(), config.redrive, duty.watch(), self.gone.clone());
+        self.watchers.spawn(async move {
+            redrives.await;
+            ("redrives".to_owned(), Ok(()))
         });
         let autoscaler = Autoscaler::new(store.clone(), queue.clone(), config.clone());
         let autoscaler = autoscaler.run(duty.watch(), self.stop.clone());

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod domain;
 pub mod fleet;
 pub mod ingress;
+pub mod letters;
 pub mod limits;
 pub mod outcome;
 pub mod queue;

@@ -1,25 +1,20 @@
 //! `tsms dlq`: look at dead letters by cause, bring them back at a set rate, or discard them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use tsms::{
-    domain::{
-        dead_letter::{Filter, Letter},
-        time::Timestamp,
-    },
-    store::{Redrive, RedriveKind, RedriveState, Store},
+    domain::{dead_letter::Filter, time::Timestamp},
+    letters,
+    store::{Redrive, RedriveKind, RedriveState, Store, TryShown},
 };
 
 use super::{Failure, Setup, directory::Page, print};
 
-/// Letters read at a time.
-const PAGE: usize = 1000;
 /// A command that waits for its turn looks this often whether its run was paused.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Most causes told apart; letters of further ones are counted together.
-const MOST_CAUSES: usize = 1000;
+/// Tries shown of a letter, the newest ones.
+const MOST_TRIES: usize = 200;
 
 /// Look at what was given up, bring it back or discard it.
 #[derive(Subcommand)]
@@ -32,7 +27,7 @@ pub(super) enum DlqCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The letters themselves.
+    /// The letters themselves; of a single one (`--where id=…`) also the tries that failed.
     Show {
         #[command(flatten)]
         which: Which,
@@ -44,7 +39,8 @@ pub(super) enum DlqCommand {
         after_help = "Sales, voids and refunds that the web application did not take are due again at once, with the\n\
         same ids and fresh attempts; what was set aside before it was validated or decided goes through\n\
         that stage again as if new. The scheduler finds them. A sale that was voided meanwhile stays. A\n\
-        run that was killed or paused goes on with `tsms dlq resume`; nothing is brought back twice.\n\n\
+        run whose command was killed goes on by the scheduler, until `tsms dlq pause`; `tsms dlq resume`\n\
+        lets it go on. Nothing is brought back twice.\n\n\
         Example:\n  tsms dlq retry --where code=webapp_refused,tenant=7 --rate 50 --reason 'VAT rule fixed' --yes"
     )]
     Retry {
@@ -135,64 +131,8 @@ pub(super) async fn run(setup: &Setup, command: DlqCommand) -> Result<(), Failur
     }
 }
 
-/// Calls `visit` with every letter that is meant, in order of id, until it says that it has enough.
-async fn each(
-    store: &Store,
-    filter: &Filter,
-    mut after: i64,
-    mut visit: impl FnMut(Letter) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    loop {
-        let letters = store.dead_letters(after, PAGE).await?;
-        let Some(last) = letters.last().map(|letter| letter.id) else {
-            return Ok(());
-        };
-        for letter in letters.into_iter().filter(|letter| filter.matches(letter)) {
-            if !visit(letter)? {
-                return Ok(());
-            }
-        }
-        after = last;
-    }
-}
-
-/// Letters of one cause.
-#[derive(Serialize)]
-struct Cause {
-    cause: String,
-    stage: String,
-    code: String,
-    letters: u64,
-    oldest: Timestamp,
-    newest: Timestamp,
-    /// What one of them says.
-    example: String,
-}
-
 async fn list(store: &Store, filter: &Filter, json: bool) -> Result<(), Failure> {
-    let mut causes: BTreeMap<String, Cause> = BTreeMap::new();
-    each(store, filter, 0, |letter| {
-        let mut cause = letter.cause();
-        if causes.len() >= MOST_CAUSES && !causes.contains_key(&cause) {
-            "others".clone_into(&mut cause);
-        }
-        let entry = causes.entry(cause.clone()).or_insert_with(|| Cause {
-            cause,
-            stage: letter.stage,
-            code: letter.code,
-            letters: 0,
-            oldest: letter.created_at,
-            newest: letter.created_at,
-            example: letter.detail,
-        });
-        entry.letters += 1;
-        entry.oldest = entry.oldest.min(letter.created_at);
-        entry.newest = entry.newest.max(letter.created_at);
-        Ok(true)
-    })
-    .await?;
-    let mut causes: Vec<Cause> = causes.into_values().collect();
-    causes.sort_by_key(|cause| std::cmp::Reverse(cause.letters));
+    let causes = letters::causes(store, filter, usize::MAX).await?.found;
     if json {
         return causes.iter().try_for_each(print::json);
     }
@@ -216,14 +156,16 @@ async fn list(store: &Store, filter: &Filter, json: bool) -> Result<(), Failure>
 
 async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure> {
     let limit = usize::from(page.limit);
-    let mut letters = Vec::new();
-    each(store, filter, page.after, |letter| {
-        letters.push(letter);
-        Ok(letters.len() < limit)
-    })
-    .await?;
+    let letters = letters::page(store, filter, page.after, limit, usize::MAX)
+        .await?
+        .found;
+    let tries = match letters.as_slice() {
+        [only] => store.tries_of(only, MOST_TRIES).await?,
+        _ => Vec::new(),
+    };
     if page.json {
-        return letters.iter().try_for_each(print::json);
+        letters.iter().try_for_each(print::json)?;
+        return tries.iter().try_for_each(print::json);
     }
     let rows: Vec<_> = letters
         .into_iter()
@@ -241,6 +183,42 @@ async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure
         })
         .collect();
     let header = ["id", "cause", "stage", "row", "tenant", "code", "since", "detail"];
+    print::table(header, &rows)?;
+    if tries.is_empty() {
+        return Ok(());
+    }
+    print::line(format_args!(""))?;
+    tell_tries(tries)
+}
+
+fn tell_tries(tries: Vec<TryShown>) -> Result<(), Failure> {
+    let rows: Vec<_> = tries
+        .into_iter()
+        .map(|one| {
+            [
+                one.attempt.to_string(),
+                one.sent_at.to_rfc3339(3),
+                format!("{} ms", one.took_ms),
+                one.sink,
+                one.code,
+                one.status.map_or_else(String::new, |status| status.to_string()),
+                format!("{} ({} sales)", one.batch_id, one.sales),
+                one.request_sha256,
+                one.answer_sha256.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let header = [
+        "try",
+        "sent",
+        "took",
+        "sink",
+        "why",
+        "status",
+        "batch",
+        "sha256 of the request",
+        "of the answer",
+    ];
     Ok(print::table(header, &rows)?)
 }
 
@@ -266,9 +244,9 @@ async fn order(
         return drive(store, run).await;
     }
     let mut letters = 0_u64;
-    each(store, filter, 0, |_| {
+    letters::each(store, filter, 0, usize::MAX, |_| {
         letters += 1;
-        Ok(true)
+        true
     })
     .await?;
     Ok(print::line(format_args!(

@@ -1,4 +1,4 @@
-//! Settings of how long bookkeeping is kept.
+//! Settings of how long bookkeeping is kept, and of redrives.
 
 use serde::Deserialize;
 
@@ -34,4 +34,16 @@ pub struct Retention {
     pub callbacks_days: u32,
     /// Tries to forward that did not succeed.
     pub tries_days: u32,
+}
+
+/// `[redrive]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redrive {
+    /// Longest pause between looks for redrives under way.
+    pub interval_ms: Millis,
+    /// Redrives that one round goes on with, the oldest first.
+    pub most_running: usize,
+    /// Letters that one request to the admin API looks at.
+    pub scan: usize,
 }

@@ -20,6 +20,8 @@ pub const ADMIN_SINKS: &str = "admin:sinks";
 pub const ADMIN_SECURITY: &str = "admin:security";
 /// Hold breakers open or closed.
 pub const ADMIN_BREAKERS: &str = "admin:breakers";
+/// See dead letters, bring them back, discard them.
+pub const ADMIN_LETTERS: &str = "admin:letters";
 /// Every `admin:` ability.
 pub const ADMIN_ALL: &str = "admin:*";
 
@@ -36,7 +38,7 @@ pub const OF_TERMINALS: [&str; 4] = [
 pub const USUAL: [&str; 3] = [TRANSACTION_CREATE, TRANSACTION_READ, HEARTBEAT_SEND];
 
 /// What an administrator's token may be allowed.
-pub const OF_ADMINS: [&str; 8] = [
+pub const OF_ADMINS: [&str; 9] = [
     ADMIN_ALL,
     ADMIN_TENANTS,
     ADMIN_TERMINALS,
@@ -45,6 +47,7 @@ pub const OF_ADMINS: [&str; 8] = [
     ADMIN_SINKS,
     ADMIN_SECURITY,
     ADMIN_BREAKERS,
+    ADMIN_LETTERS,
 ];
 
 /// Whether who holds `held` may do `asked`: the same word, or the wildcard where an admin ability is asked.

@@ -6,5 +6,6 @@ pub mod budget;
 pub(crate) mod duty;
 mod findings;
 pub(crate) mod overview;
+pub mod redrives;
 pub mod retention;
 pub mod sweeper;

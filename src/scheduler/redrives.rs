@@ -48,7 +48,7 @@ pub async fn round(
 ) -> Result<Option<Duration>, StoreError> {
     let mut wait: Option<Duration> = None;
     for id in store.running_redrives(0, settings.most_running).await? {
-        let order = store.redrive_step(id, now).await?;
+        let order = store.redrive_step(id, usize::MAX, now).await?;
         match order.state {
             RedriveState::Running => {
                 let next = order.next_at.since(now);

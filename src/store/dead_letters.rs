@@ -2,8 +2,6 @@
 //! has come, and each step commits what it moved together with that: a step that was killed has not
 //! happened, and a step made twice finds nothing left to do.
 
-use serde::Serialize;
-
 use super::{
     Store, StoreError,
     cells::Cells,
@@ -12,6 +10,7 @@ use super::{
     directory::found,
     driver::Tx,
     pieces::fits,
+    redrive_row::{Redrive, RedriveKind, RedriveState, read_redrive},
     values::{Binds, page},
 };
 use crate::domain::{
@@ -21,57 +20,6 @@ use crate::domain::{
 
 /// Letters looked at in one step.
 const STEP: usize = 256;
-
-/// What is done with letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RedriveKind {
-    /// What was given up is due again.
-    Retry,
-    /// It stays given up, and nobody need look at it again.
-    Discard,
-}
-
-/// How an order stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RedriveState {
-    /// It goes on with every step.
-    Running,
-    /// Steps do nothing until it is resumed.
-    Paused,
-    /// All letters were looked at.
-    Done,
-}
-
-/// An order to bring letters back or to discard them.
-#[derive(Clone, Debug, Serialize)]
-pub struct Redrive {
-    /// Row id.
-    pub id: i64,
-    /// What is done.
-    pub kind: RedriveKind,
-    /// Which letters.
-    pub filter: String,
-    /// Why, in a person's words.
-    pub reason: String,
-    /// How it stands.
-    pub state: RedriveState,
-    /// The newest letter it may touch: what dies while it runs is not its business.
-    pub up_to: i64,
-    /// The last letter it looked at.
-    pub position: i64,
-    /// Letters moved so far.
-    pub moved: u64,
-    /// Letters that matched and stayed: they cannot be brought back.
-    pub kept: u64,
-    /// Since when.
-    pub created_at: Timestamp,
-    /// Most letters moved in any second, by however many commands.
-    pub rate: u32,
-    /// No letter is moved before.
-    pub next_at: Timestamp,
-}
 
 const LETTERS: Sql = Sql {
     name: "dead_letters.page",
@@ -88,6 +36,11 @@ const LOCK_LETTERS: Sql = Sql {
 const NEWEST: Sql = Sql {
     name: "dead_letters.newest",
     text: "SELECT COALESCE(MAX(id), 0) FROM dead_letters",
+};
+
+const RUNNING: Sql = Sql {
+    name: "redrives.running",
+    text: "SELECT id FROM redrives WHERE id > ? AND state = 'RUNNING' ORDER BY id LIMIT ?",
 };
 
 const INSERT: Sql = Sql {
@@ -196,6 +149,36 @@ impl Store {
         let values = [after.into(), page(limit)];
         let rows = self.inner.db.fetch(&PAGE, 1, &values).await?;
         rows.iter().map(|row| read_redrive(&mut row.cells())).collect()
+    }
+
+    /// The orders under way with an id above `after`, the oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn running_redrives(&self, after: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let values = [after.into(), page(limit)];
+        let rows = self.inner.db.fetch(&RUNNING, 1, &values).await?;
+        rows.iter().map(|row| row.cells().int()).collect()
+    }
+
+    /// The order with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub async fn redrive(&self, id: i64) -> Result<Redrive, StoreError> {
+        let orders = self.redrives(id.saturating_sub(1), 1).await?;
+        let order = orders.into_iter().find(|order| order.id == id);
+        order.ok_or(StoreError::Missing("redrive"))
+    }
+
+    /// The dead letter with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub async fn dead_letter(&self, id: i64) -> Result<Letter, StoreError> {
+        let letters = self.dead_letters(id.saturating_sub(1), 1).await?;
+        let letter = letters.into_iter().find(|letter| letter.id == id);
+        letter.ok_or(StoreError::Missing("dead letter"))
     }
 
     /// Pauses an order, or lets it go on; one that is done stays done.
@@ -341,52 +324,4 @@ fn read_letter(cells: &mut Cells<'_>) -> Result<Letter, StoreError> {
         detail: cells.text()?,
         created_at: cells.time()?,
     })
-}
-
-fn read_redrive(cells: &mut Cells<'_>) -> Result<Redrive, StoreError> {
-    Ok(Redrive {
-        id: cells.int()?,
-        kind: cells.word(RedriveKind::from_word)?,
-        filter: cells.text()?,
-        reason: cells.text()?,
-        state: cells.word(RedriveState::from_word)?,
-        up_to: cells.int()?,
-        position: cells.int()?,
-        moved: u64::try_from(cells.int()?).unwrap_or(0),
-        kept: u64::try_from(cells.int()?).unwrap_or(0),
-        created_at: cells.time()?,
-        rate: cells.count()?,
-        next_at: cells.time()?,
-    })
-}
-
-impl RedriveKind {
-    const fn word(self) -> &'static str {
-        match self {
-            RedriveKind::Retry => "RETRY",
-            RedriveKind::Discard => "DISCARD",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [RedriveKind::Retry, RedriveKind::Discard]
-            .into_iter()
-            .find(|kind| kind.word() == word)
-    }
-}
-
-impl RedriveState {
-    const fn word(self) -> &'static str {
-        match self {
-            RedriveState::Running => "RUNNING",
-            RedriveState::Paused => "PAUSED",
-            RedriveState::Done => "DONE",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [RedriveState::Running, RedriveState::Paused, RedriveState::Done]
-            .into_iter()
-            .find(|state| state.word() == word)
-    }
 }

@@ -31,6 +31,7 @@ mod faults;
 mod journey;
 mod leaving;
 mod left;
+mod letters;
 mod limits;
 mod matrix;
 mod misbehaviour;

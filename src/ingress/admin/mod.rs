@@ -5,8 +5,10 @@
 //! in [`api`].
 
 mod breakers;
+mod dead_letters;
 mod limits;
 mod records;
+mod redrives;
 mod sink_secrets;
 mod sinks;
 mod tenants;
@@ -44,6 +46,8 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .merge(limits::api())
         .merge(sinks::api())
         .merge(sink_secrets::api())
+        .merge(dead_letters::api())
+        .merge(redrives::api())
         .merge(breakers::api())
         .merge(records::api())
 }
@@ -68,6 +72,8 @@ pub(super) struct Limits;
 pub(super) struct Sinks;
 /// The breakers of the sinks.
 pub(super) struct Breakers;
+/// Dead letters and redrives.
+pub(super) struct DeadLetters;
 /// Security events, and who changed what.
 pub(super) struct Security;
 
@@ -88,6 +94,10 @@ impl Area for Sinks {
 }
 impl Area for Breakers {
     const ABILITY: &'static str = ability::ADMIN_BREAKERS;
+    const COUNTED: bool = true;
+}
+impl Area for DeadLetters {
+    const ABILITY: &'static str = ability::ADMIN_LETTERS;
     const COUNTED: bool = true;
 }
 impl Area for Security {

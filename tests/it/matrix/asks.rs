@@ -16,8 +16,11 @@ use tsms::{
         time::Timestamp,
     },
     sinks::{self, Wish},
-    standin::sim::{SignedBody, SimTerminal},
-    store::NewOrder,
+    standin::{
+        sim::{SignedBody, SimTerminal},
+        sink::mode::{Answer as SinkAnswer, Mode},
+    },
+    store::{NewOrder, RedriveKind, RedriveState},
 };
 use uuid::Uuid;
 
@@ -25,6 +28,7 @@ use super::callers::{Caller, make};
 use crate::{
     bodies::{sale, sign, value},
     contract::Operation,
+    control::until,
     world::{Answer, World, credentials},
 };
 
@@ -80,6 +84,8 @@ pub(super) struct Scene {
     to_revoke: i64,
     to_lift: i64,
     sink: i64,
+    letter: i64,
+    redrive: i64,
     enrolment_code: String,
     seeds: AtomicU64,
 }
@@ -114,6 +120,8 @@ impl Scene {
             to_revoke: make(world, Some(0), &[], None).await.0,
             to_lift: order(world).await,
             sink: sink(world).await,
+            letter: letter(world).await,
+            redrive: redrive(world).await,
             enrolment_code: enrolled.unwrap().0,
             seeds,
         }
@@ -156,6 +164,12 @@ impl Scene {
                 _ => self.to_revoke,
             }]),
             (false, "sinks") => self.rows(vec![self.sink]),
+            (false, "dead-letters") => self.rows(vec![self.letter]),
+            (false, "redrives") => self.rows(match operation.id() {
+                "showRedrive" => vec![self.redrive],
+                // It is done at once, and what is done can neither be paused nor resumed.
+                _ => Vec::new(),
+            }),
             (false, "orders") => self.rows(vec![self.to_lift]),
             (false, "breakers") => vec![
                 ("webapp".to_owned(), Owner::Everyone),
@@ -277,6 +291,10 @@ impl Scene {
             "addSinkSecret" => Some(r#"{"scheme":"ed25519"}"#.to_owned()),
             "retireSinkSecrets" => Some(r#"{"keep":"newest"}"#.to_owned()),
             "changeSink" => Some(r#"{"batch_size":7}"#.to_owned()),
+            "startRedrive" => {
+                Some(r#"{"kind":"retry","where":"id=999999","reason":"of the matrix"}"#.to_owned())
+            }
+            "resumeRedrive" => Some(r#"{"rate":7}"#.to_owned()),
             "forceBreaker" => Some(
                 json!({
                     "state": "closed",
@@ -357,6 +375,32 @@ async fn order(world: &World) -> i64 {
         ends_at: Timestamp::now().plus(Duration::from_secs(3600)),
     };
     world.store.give_order(&order).await.unwrap()
+}
+
+/// A sale that the web application refused.
+async fn letter(world: &World) -> i64 {
+    let refuse = Mode::always(SinkAnswer::Status(422)).times(1);
+    world.sink.set_mode(refuse);
+    let body = sale(world.till(), Version::V21, 770_077).body;
+    assert_eq!(world.post(world.till(), body).await.status, 202);
+    world.drain().await;
+    world.store.dead_letters(0, 1).await.unwrap()[0].id
+}
+
+/// A redrive of nothing, which is done.
+async fn redrive(world: &World) -> i64 {
+    let nothing = "id=999999".parse().unwrap();
+    let store = &world.store;
+    let id = store
+        .start_redrive(RedriveKind::Retry, &nothing, "of the matrix", 1)
+        .await
+        .unwrap();
+    until("it is done", async || {
+        let order = store.redrive_step(id, 1, Timestamp::now()).await.unwrap();
+        order.state == RedriveState::Done
+    })
+    .await;
+    id
 }
 
 /// A sink of another environment, where nothing is sent to.

@@ -1,8 +1,11 @@
+use std::sync::OnceLock;
+
 use super::{
     super::{
         super::outbound::Body,
         answer::{Health, Reply, judge},
         batches::{self, Parcel},
+        tried::Tried,
     },
     *,
 };
@@ -113,7 +116,7 @@ fn judged(status: u16, body: &str) -> Attempt {
         sales: 1,
         sent_at: NOW,
         took: Duration::from_millis(7),
-        answer: Some((status, text.as_bytes().to_vec())),
+        answer: Some((status, body.as_bytes().to_vec())),
         request: "{}".into(),
         digests: OnceLock::new(),
     };
