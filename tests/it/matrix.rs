@@ -5,6 +5,7 @@
 mod asks;
 mod callers;
 mod record;
+mod things;
 
 use reqwest::header;
 

@@ -55,6 +55,10 @@ async fn fill(base: &Base, store: &Store, now: Timestamp) {
                 "INSERT INTO notifications (tenant_id, terminal_id, transaction_id, kind, url, payload, state, \
                  attempts, created_at) VALUES (1, 1, {n}, 'result', '', '', 'DELIVERED', 1, {time})"
             ),
+            format!(
+                "INSERT INTO forward_tries (transaction_id, attempt, sent_at, took_ms, sink, batch_id, sales, code, \
+                 request_digest) VALUES ({n}, 1, {time}, 1, 'webapp', '', 1, 'timeout', X'{n:064x}')"
+            ),
             format!("INSERT INTO ingress_beats (name, seen_at) VALUES ('ingress-{n}', {time})"),
         ] {
             base.run(&text).await;
