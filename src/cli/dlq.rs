@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use tsms::{
     domain::{dead_letter::Filter, time::Timestamp},
     letters,
-    store::{Redrive, RedriveKind, RedriveState, Store, TryShown},
+    store::{Redrive, RedriveKind, RedriveState, Store, Try},
 };
 
 use super::{Failure, Setup, directory::Page, print};
@@ -188,23 +188,23 @@ async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure
         return Ok(());
     }
     print::line(format_args!(""))?;
-    tell_tries(tries)
+    tell_tries(&tries)
 }
 
-fn tell_tries(tries: Vec<TryShown>) -> Result<(), Failure> {
+fn tell_tries(tries: &[Try]) -> Result<(), Failure> {
     let rows: Vec<_> = tries
-        .into_iter()
+        .iter()
         .map(|one| {
             [
                 one.attempt.to_string(),
                 one.sent_at.to_rfc3339(3),
                 format!("{} ms", one.took_ms),
-                one.sink,
-                one.code,
+                one.sink.clone(),
+                one.code.clone(),
                 one.status.map_or_else(String::new, |status| status.to_string()),
                 format!("{} ({} sales)", one.batch_id, one.sales),
-                one.request_sha256,
-                one.answer_sha256.unwrap_or_default(),
+                one.request_sha256(),
+                one.answer_sha256().unwrap_or_default(),
             ]
         })
         .collect();

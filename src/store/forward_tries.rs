@@ -1,6 +1,7 @@
 //! Tries to forward that did not succeed: what was sent and what came back, by their digests.
 
-use serde::Serialize;
+use data_encoding::HEXLOWER;
+use serde::{Serialize, Serializer};
 
 use super::{Store, StoreError, cells::Cells, dialect::Sql, pieces::fits_word, values::Binds, values::page};
 use crate::domain::{checksum::Digest, dead_letter::Letter, time::Timestamp};
@@ -10,7 +11,7 @@ const SINK: usize = 40;
 const CODE: usize = 64;
 
 /// A try that did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Try {
     /// The sale, also where a void or refund of it was sent.
     pub transaction_id: i64,
@@ -31,39 +32,39 @@ pub struct Try {
     /// The status of the answer, if there was one.
     pub status: Option<u16>,
     /// SHA-256 of the JSON that was sent.
+    #[serde(rename = "request_sha256", serialize_with = "hex")]
     pub request_digest: Digest,
     /// SHA-256 of the answer, as far as it was read.
+    #[serde(rename = "answer_sha256", serialize_with = "hex_or_null")]
     pub answer_digest: Option<Digest>,
 }
 
-/// A try as people see it.
-#[derive(Clone, Debug, Serialize)]
-pub struct TryShown {
-    /// See [`Try`].
-    pub attempt: u32,
-    /// See [`Try`].
-    pub sent_at: Timestamp,
-    /// See [`Try`].
-    pub took_ms: u32,
-    /// See [`Try`].
-    pub sink: String,
-    /// See [`Try`].
-    pub batch_id: String,
-    /// See [`Try`].
-    pub sales: u32,
-    /// See [`Try`].
-    pub code: String,
-    /// See [`Try`].
-    pub status: Option<u32>,
-    /// In lower-case hex.
-    pub request_sha256: String,
-    /// In lower-case hex.
-    pub answer_sha256: Option<String>,
+impl Try {
+    /// [`Try::request_digest`] in lower-case hex.
+    #[must_use]
+    pub fn request_sha256(&self) -> String {
+        HEXLOWER.encode(&self.request_digest)
+    }
+
+    /// [`Try::answer_digest`] in lower-case hex.
+    #[must_use]
+    pub fn answer_sha256(&self) -> Option<String> {
+        self.answer_digest.as_ref().map(|digest| HEXLOWER.encode(digest))
+    }
+}
+
+fn hex<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&HEXLOWER.encode(digest))
+}
+
+fn hex_or_null<S: Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = digest.as_ref().map(|digest| HEXLOWER.encode(digest));
+    text.serialize(serializer)
 }
 
 macro_rules! try_columns {
     () => {
-        "attempt, sent_at, took_ms, sink, batch_id, sales, code, status, request_digest, answer_digest"
+        "transaction_id, attempt, sent_at, took_ms, sink, batch_id, sales, code, status, request_digest, answer_digest"
     };
 }
 
@@ -128,7 +129,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn tries_of(&self, letter: &Letter, limit: usize) -> Result<Vec<TryShown>, StoreError> {
+    pub async fn tries_of(&self, letter: &Letter, limit: usize) -> Result<Vec<Try>, StoreError> {
         let sql = match letter.stage.as_str() {
             "forwarding" => &OF_SALE,
             "reversal" => &OF_REVERSAL,
@@ -140,9 +141,9 @@ impl Store {
     }
 }
 
-fn read(cells: &mut Cells<'_>) -> Result<TryShown, StoreError> {
-    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-    Ok(TryShown {
+fn read(cells: &mut Cells<'_>) -> Result<Try, StoreError> {
+    Ok(Try {
+        transaction_id: cells.int()?,
         attempt: cells.count()?,
         sent_at: cells.time()?,
         took_ms: cells.count()?,
@@ -150,8 +151,8 @@ fn read(cells: &mut Cells<'_>) -> Result<TryShown, StoreError> {
         batch_id: cells.text()?,
         sales: cells.count()?,
         code: cells.text()?,
-        status: cells.int_or_null()?.and_then(|status| u32::try_from(status).ok()),
-        request_sha256: hex(&cells.digest()?),
-        answer_sha256: cells.digest_or_null()?.as_ref().map(|digest| hex(digest)),
+        status: cells.int_or_null()?.and_then(|status| u16::try_from(status).ok()),
+        request_digest: cells.digest()?,
+        answer_digest: cells.digest_or_null()?,
     })
 }

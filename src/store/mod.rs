@@ -71,7 +71,7 @@ pub use deliveries::{Callback, NewNotice, Notice, NoticeOutcome};
 pub use directory::NewTerminal;
 pub use duties::{Beat, Load, Staff};
 pub use enrolments::{Redeemed, Registration};
-pub use forward_tries::{Try, TryShown};
+pub use forward_tries::Try;
 pub use forwards::{Claim, ForwardItem, Settled};
 pub use heartbeats::Heartbeat;
 pub use holds::NewHold;

@@ -6,6 +6,7 @@ use tsms::{
     domain::{dead_letter::Letter, sale::ForwardState, time::Timestamp},
     stage::Stage,
     standin::sink::mode::{Answer, Mode},
+    store::Try,
 };
 
 use crate::world::World;
@@ -52,15 +53,15 @@ async fn a_dead_letter_tells_of_every_try_by_digest() {
             (1, "http_5xx", Some(503)),
         ];
         assert_eq!(told, expected);
-        let answers: Vec<_> = tries.iter().map(|one| one.answer_sha256.clone()).collect();
+        let answers: Vec<_> = tries.iter().map(Try::answer_sha256).collect();
         assert_eq!(answers, [Some(hex(ANSWER)), None, Some(hex(ANSWER))]);
         assert!(
             tries
                 .iter()
-                .all(|one| one.request_sha256.len() == 64 && one.sink == "webapp")
+                .all(|one| one.request_sha256().len() == 64 && one.sink == "webapp")
         );
         assert!(tries.iter().all(|one| (1..=2).contains(&one.sales)), "{tries:?}");
-        let requests: std::collections::HashSet<_> = tries.iter().map(|one| &one.request_sha256).collect();
+        let requests: std::collections::HashSet<_> = tries.iter().map(|one| one.request_digest).collect();
         assert_eq!(requests.len(), 3, "each batch has its own id and time");
         assert_eq!(world.store.tries_of(letter, 1).await.unwrap().len(), 1, "bounded");
     }

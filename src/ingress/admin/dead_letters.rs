@@ -19,7 +19,7 @@ use crate::{
     },
     ingress::{App, contract::schema, error::Error},
     letters::{self, Cause},
-    store::TryShown,
+    store::Try,
 };
 
 const LETTERS: &str = "/api/v1/admin/dead-letters";
@@ -125,7 +125,7 @@ pub(super) struct TryView {
     code: String,
     /// The status of the answer; null where there was none.
     #[schema(required)]
-    status: Option<u32>,
+    status: Option<u16>,
     /// SHA-256 of the JSON that was sent, in hex.
     request_sha256: String,
     /// SHA-256 of the answer, as far as it was read; null where there was none.
@@ -133,9 +133,11 @@ pub(super) struct TryView {
     answer_sha256: Option<String>,
 }
 
-impl From<TryShown> for TryView {
-    fn from(one: TryShown) -> Self {
+impl From<Try> for TryView {
+    fn from(one: Try) -> Self {
         Self {
+            request_sha256: one.request_sha256(),
+            answer_sha256: one.answer_sha256(),
             attempt: one.attempt,
             sent_at: one.sent_at.to_string(),
             took_ms: one.took_ms,
@@ -144,8 +146,6 @@ impl From<TryShown> for TryView {
             sales: one.sales,
             code: one.code,
             status: one.status,
-            request_sha256: one.request_sha256,
-            answer_sha256: one.answer_sha256,
         }
     }
 }

@@ -101,6 +101,7 @@ const TABLES: &[&str] = &[
     "limit_orders",
     "limit_refusals",
     "enrolments",
+    "forward_tries",
     "ingress_beats",
     "alerts",
     "alert_messages",
