@@ -5,6 +5,7 @@
 
 mod control;
 mod gauges;
+mod supervisor;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -289,6 +290,11 @@ impl Fleet {
     /// # Errors
     /// A role ended by itself; the others were drained before this returns.
     pub async fn run(mut self) -> Result<(), FleetError> {
+        let telling = supervisor::tell(self.stop.clone(), self.gone.clone());
+        self.watchers.spawn(async move {
+            telling.await;
+            ("word to the service manager".to_owned(), Ok(()))
+        });
         let fault = tokio::select! {
             () = self.stop.cancelled() => None,
             Some(ended) = self.roles.join_next() => fault(ended, self.stop.is_cancelled()),

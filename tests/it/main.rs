@@ -48,6 +48,7 @@ mod sandbox;
 mod sight;
 mod signatures;
 mod sinks;
+mod supervised;
 mod trace;
 mod voids;
 mod webapp;

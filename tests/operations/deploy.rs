@@ -211,6 +211,11 @@ fn the_units_are_taken_by_systemd_and_start_commands_that_exist() {
                 .replace("${TSMS_OPS_LISTEN}", "127.0.0.1:0")
         });
         assert_command(&words.collect::<Vec<_>>());
+        // A role tells when it is ready and that it lives; the migration is done when it has ended.
+        let told = ["Type=notify", "NotifyAccess=main", "WatchdogSec=30"];
+        let has = |wanted: &&str| text.lines().any(|line| line == *wanted);
+        let expected = if name == "tsms-migrate" { 0 } else { told.len() };
+        assert_eq!(told.iter().filter(|line| has(line)).count(), expected, "{name}");
         // The program of this build stands where the package would put it.
         let file = name.replace('@', "@audit") + ".service";
         let file = folder.path().join(file);
