@@ -35,6 +35,7 @@ mod letters;
 mod limits;
 mod matrix;
 mod misbehaviour;
+mod mixed;
 mod pressure;
 mod processes;
 mod procfile;
