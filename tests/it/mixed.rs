@@ -45,7 +45,6 @@ async fn jobs_of_an_older_and_of_a_newer_version_lose_and_double_nothing() {
             .into_iter()
             .filter(|stage| *stage != Stage::Validation)
             .collect(),
-        ..Roles::default()
     };
     let mut world = World::start_roles(Tier::Fleet, "", &rest).await;
     for seed in 0..SALES {
