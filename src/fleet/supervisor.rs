@@ -19,6 +19,8 @@ pub(super) async fn tell(stop: CancellationToken, gone: CancellationToken) {
     };
     let until_gone = async {
         tokio::join!(stopping, beat(sd_notify::watchdog_enabled()));
+        // Who watches roles does not end before they do.
+        std::future::pending::<()>().await;
     };
     gone.run_until_cancelled(until_gone).await;
 }
