@@ -12,6 +12,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// Tries shown of a letter, the newest ones.
+pub const MOST_TRIES: usize = 200;
+
 /// Letters read at a time.
 const PAGE: usize = 1000;
 /// Most causes told apart; letters of further ones are counted together.

@@ -5,9 +5,8 @@ use crate::{
     config::{Config, ConfigError, Secret},
     domain::{
         breaker::{self, Breaker},
-        compression::Compression,
-        seal::SealError,
-        sink::{self, Change, SCHEMA_VERSIONS, Settings, Sink, Wrong},
+        sink::{self, Change, Settings, Sink, Wrong},
+        time::Timestamp,
         webhook::{self, BadSecret, Made, Scheme},
     },
     store::{NewSink, Store, StoreError},
@@ -76,19 +75,11 @@ pub async fn create(
         }));
     }
     let usual = &config.forwarding;
-    let mut settings = Settings {
-        endpoint: wish.endpoint,
-        token: None,
-        timeout_ms: u32::try_from(usual.timeout_ms.duration().as_millis()).unwrap_or(u32::MAX),
-        batch_size: u32::try_from(usual.batch_size).unwrap_or(u32::MAX),
-        verify_ssl: true,
-        enabled: true,
-        schema_version: SCHEMA_VERSIONS[0].to_owned(),
-        ca: None,
-        allow_private: false,
-        compression: Compression::None,
-        signing: None,
-    };
+    let mut settings = Settings::new(
+        wish.endpoint,
+        u32::try_from(usual.timeout_ms.duration().as_millis()).unwrap_or(u32::MAX),
+        u32::try_from(usual.batch_size).unwrap_or(u32::MAX),
+    );
     change.apply(&mut settings);
     settings.token = sealed(config, &wish.name, token)?.flatten();
     let new = NewSink {
@@ -165,14 +156,12 @@ pub async fn retire_secrets(store: &Store, config: &Config, id: i64, keep: Keep)
 /// See [`SinkError`].
 pub async fn reseal(store: &Store, config: &Config, id: i64) -> Result<bool, SinkError> {
     let sink = store.sink(id).await?;
-    let seals = config.seals()?;
-    let again = |owner: &str, sealed: &Option<String>| match sealed {
-        None => Ok(None),
-        Some(sealed) => {
-            let plain = seals.open(owner, sealed).map_err(|error| unsealed(&error))?;
-            let sealed = seals.seal(owner, &plain).map_err(|error| unsealed(&error))?;
-            Ok::<_, SinkError>(Some(Some(sealed)))
-        }
+    let again = |owner: &str, sealed: &Option<String>| {
+        let sealed = sealed.as_ref().map(|sealed| {
+            let plain = config.open(owner, sealed)?;
+            config.seal(owner, &plain).map(Some)
+        });
+        sealed.transpose()
     };
     let change = Change {
         token: again(&sink::seal_owner(&sink.name), &sink.settings.token)?,
@@ -191,8 +180,7 @@ async fn sign_with(store: &Store, config: &Config, sink: &Sink, list: &str) -> R
     let sealed = if list.is_empty() {
         None
     } else {
-        let sealed = config.seals()?.seal(&sink::signing_owner(&sink.name), list);
-        Some(sealed.map_err(|error| unsealed(&error))?)
+        Some(config.seal(&sink::signing_owner(&sink.name), list)?)
     };
     let change = Change {
         signing: Some(sealed),
@@ -207,10 +195,6 @@ fn unless_changed(changed: Result<Sink, StoreError>) -> Result<Sink, SinkError> 
         StoreError::Exists(_) => SinkError::ChangedMeanwhile,
         error => error.into(),
     })
-}
-
-fn unsealed(error: &SealError) -> SinkError {
-    ConfigError(vec![format!("secrets.key: {error}")]).into()
 }
 
 /// The breaker of every sink, by name: also of those that never failed, and of those that are gone and did.
@@ -236,11 +220,21 @@ pub async fn breaker(store: &Store, name: &str) -> Result<Breaker, StoreError> {
     Ok(Breaker::untouched(name))
 }
 
+/// Ends the order about a breaker, if there is one; the breaker as it is then.
+///
+/// # Errors
+/// As [`breaker`].
+pub async fn release_breaker(store: &Store, name: &str, now: Timestamp) -> Result<Breaker, StoreError> {
+    match breaker(store, name).await? {
+        ordered if ordered.force.is_some() => store.release_breaker(name, now).await,
+        free => Ok(free),
+    }
+}
+
 fn sealed(config: &Config, name: &str, token: GivenToken) -> Result<Option<Option<String>>, SinkError> {
     let Some(Some(token)) = token else {
         return Ok(token.map(|_| None));
     };
     sink::check_token(token.reveal())?;
-    let sealed = config.seals()?.seal(&sink::seal_owner(name), token.reveal());
-    Ok(Some(Some(sealed.map_err(|error| unsealed(&error))?)))
+    Ok(Some(Some(config.seal(&sink::seal_owner(name), token.reveal())?)))
 }

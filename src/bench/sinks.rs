@@ -11,6 +11,7 @@ use super::{
     delivery::{Watch, reached},
     load::{Tally, closed},
     report::{Quantiles, Scenario, per_second, share},
+    tier::{SINK_TOKEN, bulk_url},
     tills::sign,
 };
 use crate::{
@@ -72,6 +73,7 @@ impl Bench {
         let mut rates = Vec::new();
         for (name, mode) in [("all well", "ok"), ("five hang", "hang")] {
             self.say(name);
+            self.tier.forget_at(other).await?;
             self.tier.tell_sink(other, mode).await?;
             rates.push(self.taken(&mut scenario, name, &cast, other, count).await?);
         }
@@ -97,13 +99,13 @@ impl Bench {
             name: format!("bench-{tenant}"),
             tenant_id: Some(tenant),
             environment: None,
-            endpoint: self.tier.bulk_url(at),
+            endpoint: bulk_url(at),
         };
         let change = Change {
             allow_private: Some(true),
             ..Change::default()
         };
-        let token = Some(Some(Secret::new(self.tier.sink_token())));
+        let token = Some(Some(Secret::new(SINK_TOKEN)));
         let made = sinks::create(&self.tier.store, &self.tier.config, wish, &change, token).await;
         Ok(made.map_err(|error| BenchError::Sink(error.to_string()))?.id)
     }
@@ -123,7 +125,6 @@ impl Bench {
         let of = |share: usize| usize::try_from(count).unwrap_or(0) * share / SINKS;
         let theirs = sign(&cast.others, of(SINKS - HANGING).max(1), 1)?;
         let five = sign(&cast.five, of(HANGING).max(1), 1)?;
-        self.tier.forget_at(other).await?;
         let (mut watch, mut held) = (self.fresh_watch().await?, Watch::start(other).await?);
         let start = Instant::now();
         let (theirs, five): (Result<Tally, _>, Result<Tally, _>) = tokio::join!(

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Bearer token between the tier and its stand-in web application.
-const SINK_TOKEN: &str = "bench";
+pub(super) const SINK_TOKEN: &str = "bench";
 
 /// What keys the hashes of the tokens; the tier is gone when the bench is.
 const PEPPER: &str = "the pepper of a tier that is measured";
@@ -251,11 +251,9 @@ impl Tier {
         self.forget_at(self.sink).await
     }
 
-    /// The same of another one; how it answers stays.
+    /// The same of another one, which answers `ok` again.
     pub(super) async fn forget_at(&self, sink: SocketAddr) -> Result<(), BenchError> {
-        let mode = client::once(sink, &client::get("/_control/mode", None)).await?.1;
         client::once(sink, &client::post("/_control/reset", None, b"")).await?;
-        client::once(sink, &client::put("/_control/mode", &mode)).await?;
         Ok(())
     }
 
@@ -273,16 +271,6 @@ impl Tier {
         let body = serde_json::json!({ "mode": mode }).to_string();
         client::once(sink, &client::put("/_control/mode", body.as_bytes())).await?;
         Ok(())
-    }
-
-    /// Where a stand-in web application takes batches.
-    pub(super) fn bulk_url(&self, sink: SocketAddr) -> String {
-        format!("http://{sink}{BULK_PATH}")
-    }
-
-    /// The bearer token of every stand-in web application here.
-    pub(super) fn sink_token(&self) -> &'static str {
-        SINK_TOKEN
     }
 
     /// Lines in the logs of the roles that are warnings or worse: the first of them, and how many.
@@ -312,6 +300,11 @@ impl Tier {
     pub(super) fn folder(&self) -> &Path {
         &self.folder.0
     }
+}
+
+/// Where a stand-in web application takes batches.
+pub(super) fn bulk_url(sink: SocketAddr) -> String {
+    format!("http://{sink}{BULK_PATH}")
 }
 
 fn start_sink(name: &str, program: &Path, listen: SocketAddr, folder: &Path) -> Result<Process, BenchError> {
@@ -348,7 +341,7 @@ fn settings(
         ("LIMITS__GLOBAL__QUOTA", UNREACHED.to_string()),
         ("INGRESS__MAX_CONNECTIONS_PER_ADDRESS", "11000".to_owned()),
         ("FORWARDING__ENABLED", "true".to_owned()),
-        ("FORWARDING__ENDPOINT", format!("http://{sink}{BULK_PATH}")),
+        ("FORWARDING__ENDPOINT", bulk_url(sink)),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),
         ("AUTH__PEPPER", PEPPER.to_owned()),
         ("SECRETS__KEY", PEPPER.to_owned()),

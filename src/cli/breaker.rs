@@ -80,10 +80,7 @@ pub(super) async fn run(setup: &Setup, command: BreakerCommand) -> Result<(), Fa
         BreakerCommand::Close(args) => force(&store, false, args).await,
         BreakerCommand::Release { sink } => {
             let now = Timestamp::now();
-            let mut breaker = sinks::breaker(&store, &sink).await?;
-            if breaker.force.is_some() {
-                breaker = store.release_breaker(&sink, now).await?;
-            }
+            let breaker = sinks::release_breaker(&store, &sink, now).await?;
             Ok(print::line(format_args!(
                 "{sink}: {}",
                 breaker.stance(now).word()

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tsms::{
-    domain::{dead_letter::Filter, time::Timestamp},
-    letters,
+    domain::{
+        dead_letter::{Filter, MOST_RATE},
+        time::Timestamp,
+    },
+    letters::{self, MOST_TRIES},
     store::{Redrive, RedriveKind, RedriveState, Store, Try},
 };
 
@@ -13,8 +16,6 @@ use super::{Failure, Setup, directory::Page, print};
 
 /// A command that waits for its turn looks this often whether its run was paused.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Tries shown of a letter, the newest ones.
-const MOST_TRIES: usize = 200;
 
 /// Look at what was given up, bring it back or discard it.
 #[derive(Subcommand)]
@@ -97,7 +98,7 @@ pub(super) struct Which {
 #[derive(Args, Clone, Copy)]
 pub(super) struct Pace {
     /// Most letters a second, for every command that goes on with the run.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_RATE)))]
     pub(super) rate: u32,
 }
 

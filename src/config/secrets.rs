@@ -48,6 +48,24 @@ impl Config {
         })?;
         Seals::new(parts(text.trim())).map_err(|error| unusable(&error))
     }
+
+    /// Seals `plain` for `owner` with the newest key.
+    ///
+    /// # Errors
+    /// As [`Config::seals`].
+    pub fn seal(&self, owner: &str, plain: &str) -> Result<String, ConfigError> {
+        self.seals()?.seal(owner, plain).map_err(|error| unusable(&error))
+    }
+
+    /// Opens what was sealed for `owner`.
+    ///
+    /// # Errors
+    /// As [`Config::seals`]; also when it was sealed with another key, or for somebody else.
+    pub fn open(&self, owner: &str, sealed: &str) -> Result<String, ConfigError> {
+        self.seals()?
+            .open(owner, sealed)
+            .map_err(|error| unusable(&error))
+    }
 }
 
 /// What is secret between us and a sink, ready for use.
@@ -80,10 +98,7 @@ impl Config {
     pub fn keys_of(&self, sink: &Sink) -> Result<SinkKeys, ConfigError> {
         let token = match &sink.settings.token {
             None => Secret::default(),
-            Some(sealed) => {
-                let plain = self.seals()?.open(&sink::seal_owner(&sink.name), sealed);
-                Secret::new(plain.map_err(|error| unusable(&error))?)
-            }
+            Some(sealed) => Secret::new(self.open(&sink::seal_owner(&sink.name), sealed)?),
         };
         let signer = Signer::new(&self.secrets_of(sink)?);
         let wrong = |error| ConfigError(vec![format!("the secrets of the sink {}: {error}", sink.name)]);
@@ -98,11 +113,10 @@ impl Config {
     /// # Errors
     /// They cannot be opened.
     pub fn secrets_of(&self, sink: &Sink) -> Result<String, ConfigError> {
-        let Some(sealed) = &sink.settings.signing else {
-            return Ok(String::new());
-        };
-        let plain = self.seals()?.open(&sink::signing_owner(&sink.name), sealed);
-        plain.map_err(|error| unusable(&error))
+        match &sink.settings.signing {
+            None => Ok(String::new()),
+            Some(sealed) => self.open(&sink::signing_owner(&sink.name), sealed),
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::{checksum::sha256, time::Timestamp};
 
+/// Most letters a second that may be asked for.
+pub const MOST_RATE: u32 = 10_000;
+
 /// Bytes of the digest that name a cause.
 const CAUSE_BYTES: usize = 6;
 /// Characters of the detail that tell causes apart.

@@ -79,6 +79,27 @@ pub struct Settings {
     pub signing: Option<String>,
 }
 
+impl Settings {
+    /// A sink that takes batches at `endpoint`, with nothing beyond what is usual: certificates verified, no
+    /// token, plain and unsigned bodies, public addresses only.
+    #[must_use]
+    pub fn new(endpoint: String, timeout_ms: u32, batch_size: u32) -> Self {
+        Self {
+            endpoint,
+            token: None,
+            timeout_ms,
+            batch_size,
+            verify_ssl: true,
+            enabled: true,
+            schema_version: SCHEMA_VERSIONS[0].to_owned(),
+            ca: None,
+            allow_private: false,
+            compression: Compression::None,
+            signing: None,
+        }
+    }
+}
+
 fn whether<S: Serializer>(token: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(token.is_some())
 }

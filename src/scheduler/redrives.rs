@@ -47,7 +47,7 @@ pub async fn round(
     now: Timestamp,
 ) -> Result<Option<Duration>, StoreError> {
     let mut wait: Option<Duration> = None;
-    for id in store.running_redrives(0, settings.most_running).await? {
+    for id in store.running_redrives(settings.most_running).await? {
         let order = store.redrive_step(id, usize::MAX, now).await?;
         match order.state {
             RedriveState::Running => {

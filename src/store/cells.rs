@@ -85,16 +85,12 @@ impl<'r> Cells<'r> {
     }
 
     pub(super) fn digest(&mut self) -> Result<Digest, StoreError> {
-        let bytes = self.bytes()?;
-        bytes
-            .try_into()
-            .map_err(|_| StoreError::Damaged("a digest that is not 32 bytes long".into()))
+        as_digest(self.bytes()?)
     }
 
     pub(super) fn digest_or_null(&mut self) -> Result<Option<Digest>, StoreError> {
         let bytes: Option<Vec<u8>> = self.read()?;
-        let wrong = |_| StoreError::Damaged("a digest that is not 32 bytes long".into());
-        bytes.map(|bytes| bytes.try_into().map_err(wrong)).transpose()
+        bytes.map(as_digest).transpose()
     }
 
     pub(super) fn uuid(&mut self) -> Result<Uuid, StoreError> {
@@ -141,4 +137,10 @@ impl<'r> Cells<'r> {
         };
         serde_json::from_str(&text).map_err(|error| StoreError::Damaged(error.to_string()))
     }
+}
+
+fn as_digest(bytes: Vec<u8>) -> Result<Digest, StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Damaged("a digest that is not 32 bytes long".into()))
 }

@@ -40,7 +40,7 @@ const NEWEST: Sql = Sql {
 
 const RUNNING: Sql = Sql {
     name: "redrives.running",
-    text: "SELECT id FROM redrives WHERE id > ? AND state = 'RUNNING' ORDER BY id LIMIT ?",
+    text: "SELECT id FROM redrives WHERE state = 'RUNNING' ORDER BY id LIMIT ?",
 };
 
 const INSERT: Sql = Sql {
@@ -151,13 +151,12 @@ impl Store {
         rows.iter().map(|row| read_redrive(&mut row.cells())).collect()
     }
 
-    /// The orders under way with an id above `after`, the oldest first.
+    /// The orders under way, the oldest first.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn running_redrives(&self, after: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
-        let values = [after.into(), page(limit)];
-        let rows = self.inner.db.fetch(&RUNNING, 1, &values).await?;
+    pub async fn running_redrives(&self, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let rows = self.inner.db.fetch(&RUNNING, 1, &[page(limit)]).await?;
         rows.iter().map(|row| row.cells().int()).collect()
     }
 

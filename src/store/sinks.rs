@@ -22,6 +22,9 @@ const TOKEN: usize = 1500;
 const SIGNING: usize = 1500;
 const SCHEMA_VERSION: usize = 8;
 
+/// Sinks in one page where all are read.
+const ALL_PAGE: usize = 500;
+
 /// A sink to be made.
 #[derive(Clone, Debug)]
 pub struct NewSink {
@@ -239,6 +242,21 @@ impl Store {
         let values = [after.into(), page(limit)];
         let rows = self.inner.db.fetch(&PAGE, 1, &values).await?;
         rows.iter().map(|row| read(&mut row.cells())).collect()
+    }
+
+    /// Every sink in order of id, a page at a time; no further page once there are more than `most`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn all_sinks(&self, most: usize) -> Result<Vec<Sink>, StoreError> {
+        let (mut all, mut after) = (Vec::new(), 0);
+        while all.len() <= most {
+            let rows = self.list_sinks(after, ALL_PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            all.extend(rows);
+        }
+        Ok(all)
     }
 
     /// The names of at most `limit` sinks, in their order.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Duration;
 use tsms::{
-    domain::{checksum::Version, compression::Compression, sink::Settings, time::Timestamp},
+    domain::{checksum::Version, sink::Settings, time::Timestamp},
     fleet::Roles,
     stage::Stage,
     standin::sink::mode::{Answer as SinkAnswer, Mode},
@@ -102,19 +102,7 @@ async fn a_sink_that_never_failed_has_one_too(world: World) {
         name: "mall".to_owned(),
         tenant_id: None,
         environment: "elsewhere".to_owned(),
-        settings: Settings {
-            endpoint: "https://mall.example/in".to_owned(),
-            token: None,
-            timeout_ms: 30_000,
-            batch_size: 50,
-            verify_ssl: true,
-            enabled: true,
-            schema_version: "2.0".to_owned(),
-            ca: None,
-            allow_private: false,
-            compression: Compression::None,
-            signing: None,
-        },
+        settings: Settings::new("https://mall.example/in".to_owned(), 30_000, 50),
     };
     world.store.create_sink(&sink, 10).await.unwrap();
     let listed = world.call("GET", BREAKERS, &admin, Value::Null).await.json();

@@ -1,10 +1,10 @@
 //! Processing: a decision is made once, and what follows is named from it.
 
 use tsms::{
-    domain::{money::Money, sale::ValidationStatus, time::Timestamp, work::AuditEvent},
+    domain::{money::Money, sale::ValidationStatus, work::AuditEvent},
     outcome::Verdict,
     stage::Stage,
-    store::{RedriveKind, RedriveState},
+    store::RedriveState,
     workers,
 };
 
@@ -106,16 +106,7 @@ async fn a_transaction_that_was_given_up_leads_nowhere_until_it_is_brought_back(
         assert!(outcome.next.is_empty(), "{:?}", outcome.next);
     }
     // A person brings it back: it is decided like any other, whoever still has the job.
-    let order = world
-        .store
-        .start_redrive(RedriveKind::Retry, &"all".parse().unwrap(), "mended", 100)
-        .await
-        .unwrap();
-    let done = world
-        .store
-        .redrive_step(order, 10, Timestamp::now())
-        .await
-        .unwrap();
+    let done = world.bring_back("all", "mended").await;
     assert_eq!((done.moved, done.state), (1, RedriveState::Done));
     for _ in 0..2 {
         let outcome = world.run(Stage::Processing, &stripped(&jobs)).await;

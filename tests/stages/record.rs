@@ -5,7 +5,7 @@ use tsms::{
     outcome::Verdict,
     stage::Stage,
     standin::sim::{Kind, make_sale},
-    store::{ItemState, RedriveKind, RedriveState},
+    store::{ItemState, RedriveState},
     workers,
 };
 
@@ -148,16 +148,7 @@ async fn a_damaged_record_becomes_a_dead_letter_and_holds_up_nobody() {
         .await;
     assert_eq!(view.unwrap().unwrap().dead_code.as_deref(), Some(code));
     // Brought back it meets its stage again, and as it is still broken it is given up again.
-    let order = world
-        .store
-        .start_redrive(RedriveKind::Retry, &"stage=validation".parse().unwrap(), "", 100)
-        .await
-        .unwrap();
-    let done = world
-        .store
-        .redrive_step(order, 10, Timestamp::now())
-        .await
-        .unwrap();
+    let done = world.bring_back("stage=validation", "").await;
     assert_eq!((done.moved, done.state), (1, RedriveState::Done));
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 0);
     let again = world.run(Stage::Validation, &jobs).await;

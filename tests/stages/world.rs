@@ -23,7 +23,7 @@ use tsms::{
         sim::{Kind, SignedBody, SimTerminal, make_sale},
         sink::{self, BULK_PATH, SinkHandle, SinkOptions},
     },
-    store::{self, Accepted, NewSubmission, NewTerminal, Sequence, Store},
+    store::{self, Accepted, NewSubmission, NewTerminal, Redrive, RedriveKind, Sequence, Store},
     workers::{self, Ctx},
 };
 use uuid::Uuid;
@@ -181,6 +181,17 @@ impl World {
     }
 
     /// How many audit rows each tenant's chain has.
+    /// Brings back the letters that `which` means, in one step; how the order stands then.
+    pub(crate) async fn bring_back(&self, which: &str, reason: &str) -> Redrive {
+        let which = which.parse().unwrap();
+        let order = self.store.start_redrive(RedriveKind::Retry, &which, reason, 100);
+        let order = order.await.unwrap();
+        self.store
+            .redrive_step(order, 10, Timestamp::now())
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn audited(&self) -> usize {
         let tenants: BTreeSet<i64> = self.tills.iter().map(|till| till.tenant_id).collect();
         let mut rows = 0;

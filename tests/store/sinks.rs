@@ -16,17 +16,8 @@ fn new(name: &str, tenant_id: Option<i64>) -> NewSink {
         tenant_id,
         environment: "live".to_owned(),
         settings: Settings {
-            endpoint: "https://mall.example/in".to_owned(),
             token: Some("x1.0.sealed".to_owned()),
-            timeout_ms: 30_000,
-            batch_size: 50,
-            verify_ssl: true,
-            enabled: true,
-            schema_version: "2.0".to_owned(),
-            ca: None,
-            allow_private: false,
-            compression: Compression::None,
-            signing: None,
+            ..Settings::new("https://mall.example/in".to_owned(), 30_000, 50)
         },
     }
 }

@@ -68,17 +68,11 @@ pub(super) async fn compressed(coding: Compression, body: &Bytes) -> Result<Byte
     let body = body.clone();
     // A large batch takes longer than others should wait for.
     let done = tokio::task::spawn_blocking(move || coding.encode(&body)).await;
-    match done {
-        Ok(Ok(sent)) => Ok(sent.into()),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a batch cannot be compressed");
-            Err("not_compressed")
-        }
-        Err(error) => {
-            tracing::error!(%error, "a batch was not compressed");
-            Err("not_compressed")
-        }
-    }
+    let sent = done.unwrap_or_else(|error| Err(error.into()));
+    sent.map(Bytes::from).map_err(|error| {
+        tracing::error!(%error, "a batch cannot be compressed");
+        "not_compressed"
+    })
 }
 
 #[cfg(test)]

@@ -307,22 +307,6 @@ impl Run {
         Ok(())
     }
 
-    /// Keeps what did not succeed, for whoever looks into it. It decides nothing, so that ends are committed
-    /// without it too.
-    async fn keep_tries(&self, ended: &[Ended]) {
-        let kept = ended.iter().filter_map(|one| {
-            let tried = one.tried.as_ref()?;
-            tried.kept(one.claimed.row.id, one.claimed.attempt, &one.end)
-        });
-        let kept: Vec<Try> = kept.collect();
-        if kept.is_empty() {
-            return;
-        }
-        if let Err(error) = self.ctx.store.keep_tries(&kept).await {
-            tracing::warn!(%error, tries = kept.len(), "tries to forward could not be kept");
-        }
-    }
-
     /// The same for voids and refunds, with the end of each sale.
     async fn settle_reversals(
         &self,
@@ -354,6 +338,22 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Keeps what did not succeed, for whoever looks into it. It decides nothing, so that ends are committed
+    /// without it too.
+    async fn keep_tries(&self, ended: &[Ended]) {
+        let kept = ended.iter().filter_map(|one| {
+            let tried = one.tried.as_ref()?;
+            tried.kept(one.claimed.row.id, one.claimed.attempt, &one.end)
+        });
+        let kept: Vec<Try> = kept.collect();
+        if kept.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ctx.store.keep_tries(&kept).await {
+            tracing::warn!(%error, tries = kept.len(), "tries to forward could not be kept");
+        }
     }
 
     /// Passes an event on, with the request of the job that named the sale.

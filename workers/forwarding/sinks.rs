@@ -17,9 +17,6 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Sinks read in one page.
-const PAGE: usize = 500;
-
 /// The sinks of this environment; cheap to clone, all clones know the same.
 #[derive(Clone)]
 pub struct Sinks(Arc<Inner>);
@@ -155,22 +152,15 @@ impl Sinks {
     /// Every row; `None` when there are more than may be.
     async fn rows(&self) -> Result<Option<Vec<Sink>>, StoreError> {
         let most = self.0.config.forwarding.most_sinks;
-        let (mut rows, mut after) = (Vec::new(), 0);
-        loop {
-            let page = self.0.store.list_sinks(after, PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(Some(rows));
-            };
-            after = last.id;
-            rows.extend(page);
-            if rows.len() > most {
-                tracing::error!(
-                    most,
-                    "there are more sinks than forwarding.most_sinks: nothing is sent"
-                );
-                return Ok(None);
-            }
+        let rows = self.0.store.all_sinks(most).await?;
+        if rows.len() > most {
+            tracing::error!(
+                most,
+                "there are more sinks than forwarding.most_sinks: nothing is sent"
+            );
+            return Ok(None);
         }
+        Ok(Some(rows))
     }
 
     fn routed(&self, before: &Routes, rows: &[Sink]) -> Routes {

@@ -9,9 +9,6 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Sinks read in one page.
-const PAGE: usize = 500;
-
 /// How a sink is asked, and about which tenants.
 pub(super) struct Target {
     pub(super) endpoint: String,
@@ -72,17 +69,9 @@ impl Target {
 }
 
 async fn with_their_own(store: &Store, config: &Config) -> Result<HashSet<i64>, Problem> {
-    let (mut own, mut after) = (HashSet::new(), 0);
-    // Ends: there are no more sinks than may be.
-    for _ in 0..config.forwarding.most_sinks.div_ceil(PAGE) + 1 {
-        let page = store.list_sinks(after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        own.extend(
-            page.iter()
-                .filter(|row| row.environment == config.auth.environment)
-                .filter_map(|row| row.tenant_id),
-        );
-    }
-    Ok(own)
+    let all = store.all_sinks(config.forwarding.most_sinks).await?;
+    let here = all
+        .iter()
+        .filter(|row| row.environment == config.auth.environment);
+    Ok(here.filter_map(|row| row.tenant_id).collect())
 }

@@ -44,17 +44,9 @@ pub(super) async fn retire(store: &Store, config: &Config, id: i64, all: bool) -
 }
 
 pub(super) async fn reseal(store: &Store, config: &Config) -> Result<(), Failure> {
-    const PAGE: usize = 500;
-    let (mut after, mut count) = (0, 0_u64);
-    loop {
-        let page = store.list_sinks(after, PAGE).await?;
-        let Some(last) = page.last() else {
-            break;
-        };
-        after = last.id;
-        for sink in &page {
-            count += u64::from(sinks::reseal(store, config, sink.id).await?);
-        }
+    let mut count = 0_u64;
+    for sink in store.all_sinks(config.forwarding.most_sinks).await? {
+        count += u64::from(sinks::reseal(store, config, sink.id).await?);
     }
     Ok(print::line(format_args!(
         "{count} sinks are sealed with the newest key"

@@ -176,19 +176,7 @@ mod tests {
         };
         let told = "endpoint=https://mall.example/, enabled=false, token set, ca removed";
         assert_eq!(change.to_string(), told);
-        let mut settings = Settings {
-            endpoint: String::new(),
-            token: None,
-            timeout_ms: 1000,
-            batch_size: 50,
-            verify_ssl: true,
-            enabled: true,
-            schema_version: "2.0".to_owned(),
-            ca: None,
-            allow_private: false,
-            compression: Compression::None,
-            signing: None,
-        };
+        let mut settings = Settings::new(String::new(), 1000, 50);
         change.apply(&mut settings);
         assert_eq!((settings.enabled, settings.timeout_ms), (false, 1000));
         let json = serde_json::to_value(&settings).unwrap();

@@ -289,12 +289,7 @@ async fn release(
     SinkName(sink): SinkName,
 ) -> Result<Json<View>, Error> {
     let now = Timestamp::now();
-    let released = async {
-        match sinks::breaker(&admin.store, &sink).await? {
-            ordered if ordered.force.is_some() => admin.store.release_breaker(&sink, now).await,
-            untouched => Ok(untouched),
-        }
-    };
-    let row = released.await.map_err(|error| refused(&app, &error))?;
+    let released = sinks::release_breaker(&admin.store, &sink, now).await;
+    let row = released.map_err(|error| refused(&app, &error))?;
     Ok(Json(View::of(row, now)))
 }

@@ -18,16 +18,13 @@ use crate::{
         dead_letter::{Filter, Letter},
     },
     ingress::{App, contract::schema, error::Error},
-    letters::{self, Cause},
+    letters::{self, Cause, MOST_TRIES},
     store::Try,
 };
 
 const LETTERS: &str = "/api/v1/admin/dead-letters";
 const CAUSES: &str = "/api/v1/admin/dead-letters/causes";
 const LETTER: &str = "/api/v1/admin/dead-letters/{id}";
-
-/// Tries shown of a letter, the newest ones.
-const MOST_TRIES: usize = 200;
 
 /// The routes of this file.
 pub(super) fn api() -> OpenApiRouter<Arc<App>> {

@@ -10,7 +10,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, DeadLetters, List, Page, RowId, refused};
 use crate::{
-    domain::{ability, dead_letter::Filter},
+    domain::{
+        ability,
+        dead_letter::{Filter, MOST_RATE},
+    },
     ingress::{
         App,
         contract::schema,
@@ -27,8 +30,6 @@ const RESUME: &str = "/api/v1/admin/redrives/{id}/resume";
 
 /// Letters a second unless given.
 const USUAL_RATE: u32 = 100;
-/// Most of them.
-const MOST_RATE: u32 = 10_000;
 /// Longest reason, in characters.
 const LONGEST_REASON: usize = 500;
 
@@ -47,14 +48,14 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
 pub(super) struct View {
     id: i64,
     /// `retry`: what was given up is due again. `discard`: it stays given up, and nobody need look again.
-    #[schema(pattern = "^(retry|discard)$")]
-    kind: &'static str,
+    #[schema(value_type = String, pattern = "^(retry|discard)$")]
+    kind: RedriveKind,
     /// Which letters.
     #[serde(rename = "where")]
     terms: String,
     reason: String,
-    #[schema(pattern = "^(running|paused|done)$")]
-    state: &'static str,
+    #[schema(value_type = String, pattern = "^(running|paused|done)$")]
+    state: RedriveState,
     /// Letters moved so far.
     moved: u64,
     /// Letters that matched and stayed: they cannot be brought back.
@@ -69,17 +70,10 @@ impl From<Redrive> for View {
     fn from(row: Redrive) -> Self {
         Self {
             id: row.id,
-            kind: match row.kind {
-                RedriveKind::Retry => "retry",
-                RedriveKind::Discard => "discard",
-            },
+            kind: row.kind,
             terms: row.filter,
             reason: row.reason,
-            state: match row.state {
-                RedriveState::Running => "running",
-                RedriveState::Paused => "paused",
-                RedriveState::Done => "done",
-            },
+            state: row.state,
             moved: row.moved,
             kept: row.kept,
             rate: row.rate,
