@@ -28,7 +28,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("sqlx", &["src/store/", "src/bench/database.rs"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),
-    ("redis", &["src/queue/", "src/limits/"]),
+    ("redis", &["src/queue/", "src/limits/", "src/link.rs"]),
     ("clap", &["src/cli/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),
     // The domain only says how its words look on the wire, beside where serde is told the same.
@@ -38,13 +38,17 @@ const CRATES: [(&str, &[&str]); 12] = [
 ];
 
 /// A folder or file, and the only modules of this crate that it may use.
-const MODULES: [(&str, &[&str]); 7] = [
+const MODULES: [(&str, &[&str]); 8] = [
     ("src/domain/", &["domain"]),
     ("src/stage.rs", &[]),
     ("src/outcome.rs", &["queue", "stage"]),
     ("src/store/", &["config", "domain", "store", "telemetry"]),
-    ("src/queue/", &["config", "domain", "outcome", "queue", "stage"]),
-    ("src/limits/", &["config", "limits", "telemetry"]),
+    ("src/link.rs", &[]),
+    (
+        "src/queue/",
+        &["config", "domain", "link", "outcome", "queue", "stage"],
+    ),
+    ("src/limits/", &["config", "limits", "link", "telemetry"]),
     (
         "workers/",
         &[
