@@ -150,7 +150,7 @@ pub struct Queue {
     pub url: Secret,
     /// First part of every key.
     pub prefix: String,
-    /// How long one command may take.
+    /// How long one command may take. An answer that is lost costs this much before it is made good.
     pub response_timeout_ms: Millis,
     /// How long a blocking read waits before it asks again.
     pub block_ms: Millis,

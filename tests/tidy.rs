@@ -28,7 +28,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("sqlx", &["src/store/", "src/bench/database.rs"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),
-    ("redis", &["src/queue/", "src/limits/"]),
+    ("redis", &["src/queue/", "src/limits/", "src/link.rs"]),
     ("clap", &["src/cli/"]),
     ("opentelemetry_proto", &["workers/traces/"]),
     ("prost", &["workers/traces/"]),
@@ -40,13 +40,17 @@ const CRATES: [(&str, &[&str]); 14] = [
 ];
 
 /// A folder or file, and the only modules of this crate that it may use.
-const MODULES: [(&str, &[&str]); 7] = [
+const MODULES: [(&str, &[&str]); 8] = [
     ("src/domain/", &["domain"]),
     ("src/stage.rs", &[]),
     ("src/outcome.rs", &["queue", "stage"]),
     ("src/store/", &["config", "domain", "store", "telemetry"]),
-    ("src/queue/", &["config", "domain", "outcome", "queue", "stage"]),
-    ("src/limits/", &["config", "limits", "telemetry"]),
+    ("src/link.rs", &[]),
+    (
+        "src/queue/",
+        &["config", "domain", "link", "outcome", "queue", "stage"],
+    ),
+    ("src/limits/", &["config", "limits", "link", "telemetry"]),
     (
         "workers/",
         &[
