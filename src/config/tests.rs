@@ -154,7 +154,7 @@ fn settings_of_traces_that_cannot_work_are_told() {
 #[test]
 fn every_contradiction_is_told_at_once() {
     let found = problems(&[
-        ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "2000"),
+        ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "1000"),
         ("TSMS__FORWARDING__CLAIM_MS", "999"),
         ("TSMS__STAGE__FORWARDING__TIMEOUT_MS", "30000"),
         ("TSMS__NOTIFICATION__CLAIM_MS", "10000"),
