@@ -10,5 +10,6 @@ mod config;
 mod directory;
 mod dlq;
 mod help;
+mod limits;
 mod run;
 mod sinks;
