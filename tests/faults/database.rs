@@ -1,8 +1,6 @@
 //! The database is away, or somebody else holds it up.
 
-use std::{process::Command, time::Duration};
-
-use tokio::time::interval;
+use std::process::Command;
 
 use crate::{
     scenarios,
@@ -37,16 +35,6 @@ fn end(site: &mut Site) {
     site.supervisor.database.as_mut().unwrap().kill9();
 }
 
-/// Tills try until some are told an error.
-async fn try_in_vain(site: &Site) {
-    let mut refused = 0;
-    let mut turn = interval(Duration::from_millis(50));
-    while refused < 5 {
-        turn.tick().await;
-        refused += u32::from(site.sell(1).await == 503);
-    }
-}
-
 async fn down(site: &mut Site) {
     end(site);
     site.alert().await;
@@ -55,20 +43,17 @@ async fn down(site: &mut Site) {
     site.cure().await;
     site.over().await;
     assert_eq!(site.sell(1).await, 202);
-    // From now on there is a series of refused sales that can rise.
-    end(site);
-    try_in_vain(site).await;
-    site.somebody("systemctl restart mariadb").await;
 }
 
 async fn errors(site: &mut Site) {
+    let tills = site.traffic(10);
     end(site);
-    try_in_vain(site).await;
     site.alert().await;
     site.look(&["503"]).await;
     site.look(&["\"record\":\"unavailable\""]).await;
     site.cure().await;
     site.over().await;
+    drop(tills);
 }
 
 async fn burns_fast(site: &mut Site) {
@@ -80,13 +65,14 @@ async fn burns_slowly(site: &mut Site) {
 }
 
 async fn burns(site: &mut Site) {
+    let tills = site.traffic(10);
     end(site);
-    try_in_vain(site).await;
     site.alert().await;
     site.look(&["503"]).await;
     site.look(&["database"]).await;
     site.cure().await;
     site.over().await;
+    drop(tills);
 }
 
 async fn feed_lost(site: &mut Site) {
