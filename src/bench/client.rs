@@ -86,7 +86,7 @@ impl Connection {
 }
 
 /// A request without a body.
-pub(super) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
+pub(crate) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
     let authorization = token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
     });
@@ -118,7 +118,7 @@ fn with_body(method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Vec<
 }
 
 /// One request over a connection of its own.
-pub(super) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
     let mut connection = Connection::open(address).await?;
     let answer = connection.call(request).await?;
     Ok((answer.status, answer.body.to_vec()))

@@ -8,7 +8,7 @@
 
 mod backlog;
 mod bare;
-mod client;
+pub(crate) mod client;
 mod connections;
 mod database;
 mod delivery;

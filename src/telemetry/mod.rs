@@ -6,3 +6,4 @@ pub mod host;
 pub mod logs;
 pub mod metrics;
 pub mod reference;
+pub mod scrape;

@@ -12,3 +12,4 @@ mod dlq;
 mod help;
 mod run;
 mod sinks;
+mod top;

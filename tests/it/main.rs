@@ -50,6 +50,7 @@ mod sight;
 mod signatures;
 mod sinks;
 mod supervised;
+mod top;
 mod trace;
 mod voids;
 mod webapp;
