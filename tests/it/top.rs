@@ -55,7 +55,8 @@ fn of_queue<'d>(document: &'d Value, queue: &str) -> &'d Value {
     queues.iter().find(|row| row["queue"] == queue).unwrap()
 }
 
-async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
+/// Three sales of one tenant and one of another that are forwarded, and one that is given up.
+async fn sell(world: &World) {
     let (till, other) = (&world.tills[0], &world.tills[2]);
     for (till, body) in [
         (till, batch(till, Version::V21, 3, 1)),
@@ -69,7 +70,10 @@ async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
     assert_eq!(refused.status, 202);
     world.drain().await;
     world.sink.set_mode(Mode::OK);
+}
 
+/// Holds the breaker open and the queue of validation; the id of the latter order.
+async fn order(world: &World) -> i64 {
     let ends_at = Timestamp::now().plus(Duration::from_secs(3600));
     let force = Force {
         open: true,
@@ -86,7 +90,12 @@ async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
         reason: "a test".to_owned(),
         ends_at,
     };
-    let hold_id = world.store.hold_queue(&hold).await.unwrap();
+    world.store.hold_queue(&hold).await.unwrap()
+}
+
+/// Posts sales of the first till until some stay: how many were posted, and how many wait.
+async fn pile_up(world: &World) -> (u64, u64) {
+    let till = world.till();
     let mut posted = 0;
     until("a sale that is posted stays in the queue", async || {
         // Sales posted before the workers heard of it go through; the first that stays is the proof.
@@ -108,7 +117,14 @@ async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
         waiting >= 5
     })
     .await;
-    // What went through is recorded and decided when nothing but the held queue has work.
+    (posted, waiting)
+}
+
+async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
+    sell(&world).await;
+    let hold_id = order(&world).await;
+    let (posted, waiting) = pile_up(&world).await;
+    // What went through is recorded when nothing but the held queue has work.
     let recorded = 4 + posted - waiting;
     let mut told = Value::Null;
     until("top sees the queue as it is", async || {
@@ -120,33 +136,7 @@ async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
     })
     .await;
 
-    let embedded = world.redis.is_none();
-    assert_eq!(told["tier"], if embedded { "embedded" } else { "fleet" });
-    assert_eq!(told["errors"], json!([]));
-    assert!(told["rates_over_seconds"].as_f64().unwrap() >= 1.0, "{told}");
-    let validation = of_queue(&told, "validation");
-    for (member, value) in [
-        ("class", json!("high")),
-        ("in_flight", json!(0)),
-        ("delayed", json!(0)),
-        ("parked", json!(0)),
-        ("in_per_second", json!(0.0)),
-        ("out_per_second", json!(0.0)),
-        ("time_to_drain_seconds", Value::Null),
-        ("processes", json!(1)),
-        ("held", json!("all")),
-    ] {
-        assert_eq!(validation[member], value, "{member}: {validation}");
-    }
-    assert!(
-        validation["oldest_age_seconds"].as_u64().is_some(),
-        "{validation}"
-    );
-    let width = world.config.width(Stage::Validation);
-    assert_eq!(validation["width"], width);
-    assert_eq!(validation["sets"], width);
-    assert_eq!(of_queue(&told, "audit")["held"], "no");
-
+    shows_the_held_queue(&world, &told);
     assert_eq!(told["holds"][0]["id"], hold_id);
     assert_eq!(told["holds"][0]["reason"], "a test");
     let breaker = &told["breakers"][0];
@@ -179,6 +169,35 @@ async fn it_tells_what_waits_stands_still_and_was_given_up(world: World) {
         assert!(out.contains(words), "no {words:?} in:\n{out}");
     }
     world.end().await;
+}
+
+fn shows_the_held_queue(world: &World, told: &Value) {
+    let embedded = world.redis.is_none();
+    assert_eq!(told["tier"], if embedded { "embedded" } else { "fleet" });
+    assert_eq!(told["errors"], json!([]));
+    assert!(told["rates_over_seconds"].as_f64().unwrap() >= 1.0, "{told}");
+    let validation = of_queue(told, "validation");
+    for (member, value) in [
+        ("class", json!("high")),
+        ("in_flight", json!(0)),
+        ("delayed", json!(0)),
+        ("parked", json!(0)),
+        ("in_per_second", json!(0.0)),
+        ("out_per_second", json!(0.0)),
+        ("time_to_drain_seconds", Value::Null),
+        ("processes", json!(1)),
+        ("held", json!("all")),
+    ] {
+        assert_eq!(validation[member], value, "{member}: {validation}");
+    }
+    assert!(
+        validation["oldest_age_seconds"].as_u64().is_some(),
+        "{validation}"
+    );
+    let width = world.config.width(Stage::Validation);
+    assert_eq!(validation["width"], width);
+    assert_eq!(validation["sets"], width);
+    assert_eq!(of_queue(told, "audit")["held"], "no");
 }
 
 async fn what_is_away_is_told_and_the_rest_is_shown(world: World) {
