@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod ingress;
 pub mod letters;
 pub mod limits;
+pub mod link;
 pub mod outcome;
 pub mod queue;
 pub mod runner;

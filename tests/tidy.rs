@@ -18,7 +18,7 @@ use tsms::stage::Stage;
 const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 16] = [
     (
         "axum",
         &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
@@ -28,10 +28,12 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("sqlx", &["src/store/", "src/bench/database.rs"]),
     ("apalis", &["src/queue/"]),
     ("apalis_core", &["src/queue/"]),
-    ("redis", &["src/queue/", "src/limits/"]),
+    ("redis", &["src/queue/", "src/limits/", "src/link.rs"]),
     ("clap", &["src/cli/"]),
     ("ratatui", &["src/cli/top/"]),
     ("crossterm", &["src/cli/top/"]),
+    ("opentelemetry_proto", &["workers/traces/"]),
+    ("prost", &["workers/traces/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),
     // The domain only says how its words look on the wire, beside where serde is told the same.
     ("utoipa", &["src/ingress/", "src/domain/"]),
@@ -40,13 +42,17 @@ const CRATES: [(&str, &[&str]); 14] = [
 ];
 
 /// A folder or file, and the only modules of this crate that it may use.
-const MODULES: [(&str, &[&str]); 7] = [
+const MODULES: [(&str, &[&str]); 8] = [
     ("src/domain/", &["domain"]),
     ("src/stage.rs", &[]),
     ("src/outcome.rs", &["queue", "stage"]),
     ("src/store/", &["config", "domain", "store", "telemetry"]),
-    ("src/queue/", &["config", "domain", "outcome", "queue", "stage"]),
-    ("src/limits/", &["config", "limits", "telemetry"]),
+    ("src/link.rs", &[]),
+    (
+        "src/queue/",
+        &["config", "domain", "link", "outcome", "queue", "stage"],
+    ),
+    ("src/limits/", &["config", "limits", "link", "telemetry"]),
     (
         "workers/",
         &[

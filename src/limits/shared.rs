@@ -14,10 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    Client, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Client, RedisError};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::{MissedTickBehavior, interval, sleep_until, timeout},
@@ -32,7 +29,7 @@ use super::{
     window::Piece,
     wire::{self, Keys},
 };
-use crate::{config, telemetry::metrics};
+use crate::{config, link::Link, telemetry::metrics};
 
 /// How this process decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +60,7 @@ pub(super) struct Shared {
     /// The name of this process among them, never used before.
     name: u64,
     asks: mpsc::Sender<Ask>,
-    connection: ConnectionManager,
+    connection: Link,
     keys: Keys,
     settings: config::Limits,
 }
@@ -77,11 +74,7 @@ impl Shared {
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, RedisError> {
         let limit = settings.redis_timeout_ms.duration();
-        let manager = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(limit))
-            .set_response_timeout(Some(limit));
-        let connection = Client::open(queue.url.reveal())?.get_connection_manager_lazy(manager)?;
+        let connection = Link::new(Client::open(queue.url.reveal())?, limit, limit)?;
         let (asks, waiting) = mpsc::channel(settings.check_queue);
         let rules = Rules::new(settings);
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use redis::{RedisResult, Script, aio::ConnectionManager};
+use redis::{RedisResult, Script};
 
 use super::{
     Decision, Standing,
@@ -13,6 +13,7 @@ use super::{
     table::Rules,
     window::Piece,
 };
+use crate::link::Link;
 
 static CHECK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/check.lua")));
 static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/merge.lua")));
@@ -49,7 +50,7 @@ impl Keys {
 
 /// Says that process `name` has brought its logs to those of `epoch`, for `kept`; how many have.
 pub(super) async fn back(
-    connection: &mut ConnectionManager,
+    connection: &mut Link,
     keys: &Keys,
     epoch: &str,
     name: u64,
@@ -74,7 +75,7 @@ pub(super) struct Answer {
 
 /// Decides requests, each by its buckets. `None`: the epoch is another one, and nothing was decided.
 pub(super) async fn check(
-    connection: &mut ConnectionManager,
+    connection: &mut Link,
     keys: &Keys,
     rules: &Rules,
     epoch: &str,
@@ -136,7 +137,7 @@ fn answer(figures: &[u64], requests: &[&[Bucket]]) -> Option<Answer> {
 
 /// Brings to the logs what they lack. False: the epoch is another one, and nothing was done.
 pub(super) async fn merge(
-    connection: &mut ConnectionManager,
+    connection: &mut Link,
     keys: &Keys,
     rules: &Rules,
     epoch: &str,
@@ -157,7 +158,7 @@ pub(super) async fn merge(
 }
 
 /// The epoch, begun now if there is none, and the server's time in milliseconds.
-pub(super) async fn epoch(connection: &mut ConnectionManager, keys: &Keys) -> RedisResult<(String, u64)> {
+pub(super) async fn epoch(connection: &mut Link, keys: &Keys) -> RedisResult<(String, u64)> {
     let mut both = redis::pipe();
     let fresh = format!("{:032x}", rand::random::<u128>());
     both.cmd("SET").arg(keys.epoch()).arg(fresh).arg("NX").ignore();

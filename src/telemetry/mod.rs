@@ -1,4 +1,4 @@
-//! What the fleet tells about itself: metrics, what is made from their declarations, and logs.
+//! What the fleet tells about itself: metrics, what is made from their declarations, logs, and traces.
 
 pub mod dashboards;
 pub mod expression;
@@ -7,3 +7,4 @@ pub mod logs;
 pub mod metrics;
 pub mod reference;
 pub mod scrape;
+pub mod traces;

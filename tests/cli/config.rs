@@ -40,7 +40,7 @@ fn check_tells_every_problem_of_every_layer() {
         ),
         ("ingress.listen:", &file),
         (
-            "queue.response_timeout_ms (10000 ms) must be longer than queue.block_ms (60000 ms)",
+            "queue.response_timeout_ms (2000 ms) must be longer than queue.block_ms (60000 ms)",
             "",
         ),
     ] {

@@ -18,6 +18,7 @@ mod crash;
 mod fairness;
 mod harness;
 mod layout;
+mod lost;
 mod poison;
 mod server;
 mod stop;

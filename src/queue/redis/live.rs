@@ -55,6 +55,10 @@ impl Live {
         self.lock().suspect.is_some()
     }
 
+    pub(super) fn holds(&self, id: &EntryId) -> bool {
+        self.lock().taken.contains_key(id)
+    }
+
     /// The jobs taken at least `age` ago.
     pub(super) fn older_than(&self, age: Duration) -> Vec<EntryId> {
         let held = self.lock();

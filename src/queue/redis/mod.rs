@@ -9,6 +9,7 @@ mod clock;
 mod keys;
 mod lease;
 mod live;
+mod lost;
 mod outage;
 mod reader;
 mod scripts;
@@ -24,10 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::redis::{
-    AsyncConnectionConfig, Client, RedisError, RedisResult, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-};
+use ::redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::debug;
@@ -43,7 +41,7 @@ use super::{
     fair::{Lane, Lanes, Meter},
     line::{EntryId, Line},
 };
-use crate::{config, domain::time::Timestamp, stage::Stage};
+use crate::{config, domain::time::Timestamp, link::Link, stage::Stage};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -54,7 +52,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 pub(super) struct Redis {
     client: Client,
     /// Shared by everything that does not block.
-    shared: ConnectionManager,
+    shared: Link,
     settings: config::Queue,
     activity: Activity,
     /// What this process put in each queue lately, by tenant.
@@ -68,14 +66,8 @@ impl Redis {
     pub(super) fn open(settings: &config::Queue, activity: &Activity) -> Result<Self, QueueError> {
         let settings_error = |error: RedisError| QueueError::Settings(format!("queue.url: {error}"));
         let client = Client::open(settings.url.reveal()).map_err(settings_error)?;
-        // No retries in there: a push must fail fast, and the tasks of a pool retry by themselves.
-        let manager = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(settings.response_timeout_ms.duration()));
-        let shared = client
-            .get_connection_manager_lazy(manager)
-            .map_err(settings_error)?;
+        let answer = settings.response_timeout_ms.duration();
+        let shared = Link::new(client.clone(), CONNECT, answer).map_err(settings_error)?;
         Ok(Self {
             client,
             shared,
@@ -245,7 +237,7 @@ impl Redis {
 /// What the tasks of one pool share.
 pub(super) struct Life {
     client: Client,
-    shared: ConnectionManager,
+    shared: Link,
     settings: config::Queue,
     keys: Keys,
     stage: Stage,

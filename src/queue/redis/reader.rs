@@ -15,6 +15,7 @@ use tracing::{debug, error, info};
 use super::{
     Life,
     keys::GROUP,
+    lost,
     outage::{self, Outage},
     scripts::SCRIPTS,
     wire::{self, Raw},
@@ -44,11 +45,13 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut outage = life.outage("reader");
+    let mut again = false;
     loop {
-        let ended = match Session::begin(&life).await {
+        let ended = match Session::begin(&life, again).await {
             Ok(session) => session.take(&give, &settle, &stop, &mut outage).await,
             Err(error) => Err(error),
         };
+        again = true;
         let Err(error) = ended else { return };
         let pause = outage.failed(&error);
         tokio::select! {
@@ -77,8 +80,10 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn begin(life: &'a Life) -> RedisResult<Self> {
-        let mut connection = life.connect(life.settings.block_ms.duration()).await?;
+    /// Connects, `again` after a session that broke off.
+    async fn begin(life: &'a Life, again: bool) -> RedisResult<Self> {
+        let longest = life.settings.block_ms.duration().min(life.third());
+        let mut connection = life.connect(longest).await?;
         let number = ::redis::cmd("CLIENT")
             .arg("ID")
             .query_async(&mut connection)
@@ -95,6 +100,9 @@ impl<'a> Session<'a> {
             tidy_at: Instant::now() + TIDY_EVERY,
         };
         session.make_groups().await?;
+        if again {
+            lost::due(life, &mut session.connection).await?;
+        }
         Ok(session)
     }
 

@@ -211,6 +211,21 @@ fn pair(value: Value) -> Option<(Value, Value)> {
     Some((parts.next()?, parts.next()?))
 }
 
+/// The ids in an answer to a request for what is taken: `[[id, consumer, idle, deliveries], …]`.
+pub(super) fn pending(lane: Lane, answer: Value) -> Vec<EntryId> {
+    let Value::Array(taken) = answer else {
+        return Vec::new();
+    };
+    let id = |value| match value {
+        Value::Array(parts) => match parts.into_iter().next() {
+            Some(Value::BulkString(id)) => EntryId::parse(lane, std::str::from_utf8(&id).ok()?),
+            _ => None,
+        },
+        _ => None,
+    };
+    taken.into_iter().filter_map(id).collect()
+}
+
 /// The jobs in an answer of `claim.lua`: the next cursor, and entries with their deliveries.
 pub(super) fn claimed(lane: Lane, answer: Value) -> (String, Vec<(Raw, u32)>) {
     let Value::Array(parts) = answer else {
