@@ -205,6 +205,9 @@ impl Shared {
     async fn drive(self: Rc<Self>, load: Rc<Closed>, start: Instant) {
         let route = Route::from(load.address);
         let mut connection = self.connect(&route).await;
+        if connection.is_none() {
+            return;
+        }
         while start.elapsed() < load.limit {
             let number = if load.repeat {
                 self.take() % load.requests.len().max(1)
@@ -238,6 +241,9 @@ impl Shared {
         first: Instant,
     ) {
         let mut connection = self.connect(&route).await;
+        if connection.is_none() {
+            return;
+        }
         loop {
             let number = numbers.lock().await.recv().await;
             let Some((number, request)) = number.and_then(|it| Some((it, stream.requests.get(it)?))) else {
