@@ -18,6 +18,7 @@ mod secrets;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -35,6 +36,7 @@ pub use reconcile::Reconcile;
 pub use retention::{Redrive, Retention};
 pub use secrets::{Secrets, SinkKeys};
 pub use stage::StagePool;
+pub use traces::{ALL as ALL_REQUESTS, Traces};
 pub use transport::{ProxyHeader, TlsVersion};
 
 use crate::{
@@ -134,6 +136,8 @@ pub struct Config {
     pub redrive: Redrive,
     /// Logs.
     pub log: Log,
+    /// Traces.
+    pub traces: Traces,
     /// Start and stop.
     pub fleet: Fleet,
 }

@@ -6,6 +6,7 @@
 mod control;
 mod gauges;
 mod supervisor;
+mod traces;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,7 +29,7 @@ use crate::{
     scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, redrives, retention, sweeper},
     stage::Stage,
     store::Store,
-    telemetry::metrics,
+    telemetry::{metrics, traces::Tracer},
     workers,
 };
 
@@ -114,14 +115,24 @@ impl Fleet {
             watchers: JoinSet::new(),
             drain: config.fleet.drain_ms.duration(),
         };
+        let traces = traces::start(&config, roles, fleet.gone.clone())?;
+        let tracer = traces.map(|(tracer, sending)| {
+            fleet.watchers.spawn(async move {
+                sending.await;
+                ("export of traces".to_owned(), Ok(()))
+            });
+            tracer
+        });
         if roles.ingress {
-            fleet.start_ingress(&config, &store, &queue).await?;
+            fleet
+                .start_ingress(&config, &store, &queue, tracer.clone())
+                .await?;
         } else {
             fleet.start_ops(&config, &store, &queue).await?;
         }
         if !roles.stages.is_empty() {
             fleet
-                .start_workers(&config, &store, &queue, &roles.stages)
+                .start_workers(&config, &store, &queue, &roles.stages, tracer)
                 .await?;
         }
         if roles.scheduler {
@@ -140,6 +151,7 @@ impl Fleet {
         config: &Arc<Config>,
         store: &Store,
         queue: &Queue,
+        tracer: Option<Tracer>,
     ) -> Result<(), FleetError> {
         let (listener, address) = listen(config.ingress.listen).await?;
         tracing::info!(%address, "ingress listens");
@@ -149,6 +161,7 @@ impl Fleet {
             config.clone(),
             store.clone(),
             queue.clone(),
+            tracer,
             self.stop.clone(),
         );
         self.roles.spawn(async move {
@@ -188,8 +201,10 @@ impl Fleet {
         store: &Store,
         queue: &Queue,
         stages: &[Stage],
+        tracer: Option<Tracer>,
     ) -> Result<(), FleetError> {
         let ctx = workers::Ctx::new(store.clone(), config.clone())?;
+        let ctx = workers::Ctx { tracer, ..ctx };
         let control = Control::new(store.clone(), config.clone(), stages, ctx.breakers.clone());
         control.look().await;
         for &stage in stages {

@@ -10,6 +10,7 @@
 //!    gets a dead letter for a person to see.
 
 mod settle;
+mod traced;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +24,7 @@ use tracing::Instrument;
 
 use crate::{
     config::StagePool,
-    domain::time::Timestamp,
+    domain::{time::Timestamp, trace},
     outcome::{Outcome, Verdict},
     queue::{Handler, Job, Queue},
     stage::Stage,
@@ -31,10 +32,11 @@ use crate::{
     workers,
 };
 use settle::{held_back, once, pause, settle};
+use traced::Traced;
 
 /// Tries to write the dead letter of a parked job. After that the sweeper finds the row again.
 const BURY_TRIES: u32 = 20;
-/// Request ids named in the span of a set; a set of hundreds would drown its log lines.
+/// Requests and traces named in the span of a set; a set of hundreds would drown its log lines.
 const NAMED_REQUESTS: usize = 8;
 /// How long jobs of a tenant that is held back wait before they are looked at again.
 const HOLD_STEP: Duration = Duration::from_secs(30);
@@ -89,14 +91,14 @@ impl Runner {
     /// Works on what is not held back; the rest comes back later, untouched.
     async fn unheld(&self, jobs: Vec<Job>) -> Vec<Verdict> {
         let Some(waits) = self.holds(&jobs) else {
-            return self.set(&jobs).await;
+            return self.set(jobs).await;
         };
         let free = jobs.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none());
         let free: Vec<Job> = free.map(|(job, _)| job).collect();
         let worked = if free.is_empty() {
             Vec::new()
         } else {
-            self.set(&free).await
+            self.set(free).await
         };
         let mut worked = worked.into_iter();
         let code = "held";
@@ -109,8 +111,11 @@ impl Runner {
             .collect()
     }
 
-    async fn set(&self, jobs: &[Job]) -> Vec<Verdict> {
+    async fn set(&self, mut jobs: Vec<Job>) -> Vec<Verdict> {
         let started = Instant::now();
+        let traced =
+            (self.ctx.tracer.as_ref()).and_then(|tracer| Traced::begin(tracer, self.stage, &mut jobs));
+        let jobs = jobs.as_slice();
         let Outcome { verdicts, next } =
             settle(jobs, &self.pool, |set| workers::run(self.stage, &self.ctx, set)).await;
         let verdicts = if self.enqueue(next).await {
@@ -120,6 +125,9 @@ impl Runner {
         };
         metrics::set_worked(self.stage, &verdicts, started.elapsed());
         metrics::jobs_ended(self.stage, jobs, &verdicts);
+        if let Some(traced) = traced {
+            traced.end(&verdicts);
+        }
         tracing::debug!(took_ms = started.elapsed().as_millis(), "set worked");
         verdicts
     }
@@ -146,7 +154,8 @@ impl Handler for Runner {
             "set",
             stage = self.stage.name(),
             jobs = jobs.len(),
-            request_ids = request_ids(&jobs)
+            request_ids = request_ids(&jobs),
+            trace_ids = trace_ids(&jobs)
         );
         self.unheld(jobs).instrument(span).await
     }
@@ -158,12 +167,12 @@ impl Handler for Runner {
             let burial =
                 workers::bury(stage, &self.ctx, key, &reason).map(|done| done.map(|()| Outcome::default()));
             let Err(trouble) = once(limit, burial).await else {
-                let request_id = job.request_id;
                 tracing::error!(
                     stage = stage.name(),
                     key,
                     reason,
-                    request_id,
+                    request_id = trace::request_id(&job.request_id),
+                    trace_id = trace::context(&job.request_id).map(|trace| trace.trace_id()),
                     "a job was given up"
                 );
                 return;
@@ -181,17 +190,29 @@ impl Handler for Runner {
 }
 
 fn request_ids(jobs: &[Job]) -> String {
-    let mut ids: Vec<&str> = Vec::new();
-    for job in jobs {
-        let id = job.request_id.as_str();
-        if !id.is_empty() && !ids.contains(&id) {
-            ids.push(id);
+    let ids = jobs.iter().map(|job| trace::request_id(&job.request_id));
+    few(ids.filter(|id| !id.is_empty())).join(" ")
+}
+
+/// `None` where no job is a part of a trace.
+fn trace_ids(jobs: &[Job]) -> Option<String> {
+    let traces = few(jobs.iter().filter_map(|job| trace::context(&job.request_id)));
+    let ids: Vec<String> = traces.iter().map(|trace| trace.trace_id()).collect();
+    (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+/// The first [`NAMED_REQUESTS`] different ones.
+fn few<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut first = Vec::new();
+    for one in all {
+        if !first.contains(&one) {
+            first.push(one);
         }
-        if ids.len() == NAMED_REQUESTS {
+        if first.len() == NAMED_REQUESTS {
             break;
         }
     }
-    ids.join(" ")
+    first
 }
 
 #[cfg(test)]
@@ -215,5 +236,12 @@ mod tests {
         jobs[0].request_id = String::new();
         assert_eq!(request_ids(&jobs).split(' ').count(), NAMED_REQUESTS);
         assert!(request_ids(&jobs).starts_with("request-0 request-1 "));
+        assert_eq!(trace_ids(&jobs), None);
+        let root = trace::TraceContext::root();
+        for job in &mut jobs[2..6] {
+            job.request_id = trace::carried("r-7", Some(root));
+        }
+        assert_eq!(trace_ids(&jobs), Some(root.trace_id()));
+        assert_eq!(request_ids(&jobs[2..6]), "r-7");
     }
 }

@@ -18,7 +18,7 @@ use tsms::stage::Stage;
 const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 14] = [
     (
         "axum",
         &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
@@ -30,6 +30,8 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("apalis_core", &["src/queue/"]),
     ("redis", &["src/queue/", "src/limits/", "src/link.rs"]),
     ("clap", &["src/cli/"]),
+    ("opentelemetry_proto", &["workers/traces/"]),
+    ("prost", &["workers/traces/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),
     // The domain only says how its words look on the wire, beside where serde is told the same.
     ("utoipa", &["src/ingress/", "src/domain/"]),

@@ -14,6 +14,7 @@ mod outbound;
 mod processing;
 pub mod reconcile;
 mod schedule;
+mod traces;
 mod validation;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use alerts::Outlet;
 pub use directory::Directory;
 pub use forwarding::{Breakers, Left, Sinks};
 pub use notification::{Callbacks, receiver as callback_receiver};
+pub use traces::Exporter;
 
 use crate::{
     config::Config,
@@ -32,6 +34,7 @@ use crate::{
     queue::Job,
     stage::Stage,
     store::{Store, StoreError},
+    telemetry::traces::Tracer,
 };
 
 /// What a worker may use.
@@ -51,6 +54,8 @@ pub struct Ctx {
     pub breakers: Breakers,
     /// The way out to terminals' callback addresses.
     pub callbacks: Callbacks,
+    /// Where steps of traces are told; `None`: nowhere.
+    pub tracer: Option<Tracer>,
 }
 
 /// A worker cannot be set up.
@@ -70,6 +75,7 @@ impl Ctx {
             left: Left::default(),
             breakers: Breakers::new(store.clone(), &config.forwarding),
             callbacks: Callbacks::new(&config)?,
+            tracer: None,
             store,
             config,
         })

@@ -2,11 +2,11 @@
 
 use config::ValueKind;
 
-use super::{Config, ConfigError, Millis, alerts, auth, secrets};
+use super::{Config, ConfigError, Millis, alerts, auth, secrets, traces};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 8] = [
+const MAY_BE_ZERO: [&str; 10] = [
     "autoscaler.most_doublings",
     "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
@@ -15,6 +15,8 @@ const MAY_BE_ZERO: [&str; 8] = [
     "rules.vat_rate_bp",
     "rules.discount_ceiling_bp",
     "rules.service_charge_ceiling_bp",
+    "traces.client_per_s",
+    "traces.sample_per_million",
 ];
 
 /// The same by the last part of their names.
@@ -74,6 +76,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
     running(config, &mut found);
     found.0.extend(auth::problems(config));
     found.0.extend(alerts::problems(config));
+    found.0.extend(traces::problems(config));
     found.0.extend(secrets::problems(config));
     found.0
 }

@@ -13,12 +13,14 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "TSMS__";
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 9] = [
     "forwarding.token",
+    "forwarding.signing_secrets",
     "auth.pepper",
     "secrets.key",
     "alerts.smtp_password",
     "alerts.webhook_secret",
+    "traces.headers",
     // The address of a hook is often the secret itself.
     "alerts.webhook_url",
     "notification.signing_keys",

@@ -119,9 +119,42 @@ fn wrong_kinds_name_key_origin_and_every_one_of_them() {
 }
 
 #[test]
+fn settings_of_traces_that_cannot_work_are_told() {
+    let found = problems(&[
+        ("TSMS__TRACES__ENDPOINT", "grpc://someone@collector:4317"),
+        ("TSMS__TRACES__HEADERS", "authorization"),
+        ("TSMS__TRACES__SAMPLE_PER_MILLION", "1000001"),
+        ("TSMS__TRACES__QUEUE_SPANS", "10"),
+        ("TSMS__TRACES__FLUSH_MS", "5000"),
+    ]);
+    assert_eq!(found.len(), 6, "{found:#?}");
+    assert!(
+        found.iter().all(|sentence| sentence.starts_with("traces.")),
+        "{found:#?}"
+    );
+    let config = load(&[
+        ("TSMS__TRACES__ENDPOINT", "https://collector/v1/traces"),
+        (
+            "TSMS__TRACES__HEADERS",
+            "authorization=Bearer a=b, x-team = tills",
+        ),
+        ("TSMS__TRACES__SAMPLE_PER_MILLION", "0"),
+        ("TSMS__TRACES__CLIENT_PER_S", "0"),
+    ])
+    .unwrap();
+    let headers = config.traces.header_map().unwrap();
+    assert_eq!(
+        (headers.len(), headers["authorization"].as_bytes()),
+        (2, &b"Bearer a=b"[..])
+    );
+    assert!(headers["x-team"] == "tills" && headers["x-team"].is_sensitive());
+    assert!(config.traces.is_on() && !load(&[]).unwrap().traces.is_on());
+}
+
+#[test]
 fn every_contradiction_is_told_at_once() {
     let found = problems(&[
-        ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "2000"),
+        ("TSMS__QUEUE__RESPONSE_TIMEOUT_MS", "1000"),
         ("TSMS__FORWARDING__CLAIM_MS", "999"),
         ("TSMS__STAGE__FORWARDING__TIMEOUT_MS", "30000"),
         ("TSMS__NOTIFICATION__CLAIM_MS", "10000"),
@@ -214,6 +247,8 @@ fn nothing_secret_is_shown() {
             ),
             ("TSMS__QUEUE__URL", "redis://:hunter2@queue.example/0"),
             ("TSMS__FORWARDING__TOKEN", "hunter2"),
+            ("TSMS__FORWARDING__SIGNING_SECRETS", "hunter2"),
+            ("TSMS__TRACES__HEADERS", "authorization=hunter2"),
             ("TSMS__AUTH__PEPPER", "hunter2 hunter2 hunter2 hunter2 hunter2"),
             ("TSMS__SECRETS__KEY", "hunter2 hunter2 hunter2 hunter2 hunter2"),
             ("TSMS__FORWARDING__ENDPOINT", "https://u:hunter2@web.example/in"),

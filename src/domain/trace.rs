@@ -10,13 +10,13 @@ use rand::RngExt;
 
 /// Length of version 00, and the least of any later one.
 const LENGTH: usize = 55;
-/// The only flag that is passed on: the client records this trace.
+/// The only flag that is passed on: this trace is recorded.
 const SAMPLED: u8 = 1;
 /// Between a request id and its trace context.
 const SEPARATOR: char = ';';
 
 /// A place in a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     trace_id: u128,
     span_id: u64,
@@ -47,6 +47,17 @@ impl TraceContext {
         (context.trace_id != 0 && context.span_id != 0).then_some(context)
     }
 
+    /// The first step of a trace of our own, which is recorded.
+    #[must_use]
+    pub fn root() -> Self {
+        let mut random = rand::rng();
+        Self {
+            trace_id: random.random_range(1..=u128::MAX),
+            span_id: random.random_range(1..=u64::MAX),
+            flags: SAMPLED,
+        }
+    }
+
     /// A step of our own in the same trace.
     #[must_use]
     pub fn child(self) -> Self {
@@ -54,6 +65,24 @@ impl TraceContext {
             span_id: rand::rng().random_range(1..=u64::MAX),
             ..self
         }
+    }
+
+    /// The same place in a trace that is not recorded.
+    #[must_use]
+    pub const fn unsampled(self) -> Self {
+        Self { flags: 0, ..self }
+    }
+
+    /// Whether the trace is recorded.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// Trace and step, as bytes in the order they are written.
+    #[must_use]
+    pub const fn ids(self) -> ([u8; 16], [u8; 8]) {
+        (self.trace_id.to_be_bytes(), self.span_id.to_be_bytes())
     }
 
     /// The trace, as logs name it.
@@ -163,7 +192,13 @@ mod tests {
 
     #[test]
     fn a_step_of_ours_stays_in_the_trace() {
+        let root = TraceContext::root();
+        assert_eq!(TraceContext::parse(&root.to_string()), Some(root));
+        assert!(root.is_sampled() && root.child().is_sampled() && !root.unsampled().child().is_sampled());
+        assert_ne!(root.trace_id(), TraceContext::root().trace_id());
         let trace = TraceContext::parse(EXAMPLE).unwrap();
+        let (whole, step) = trace.ids();
+        assert_eq!((whole[0], whole[15], step[0], step[7]), (0x0a, 0x9c, 0xb7, 0x31));
         let child = trace.child();
         assert_eq!(child.trace_id(), trace.trace_id());
         assert_ne!(child, trace);

@@ -42,6 +42,7 @@ mod security;
 mod status;
 mod submit;
 mod tls;
+mod traced;
 mod upkeep;
 mod watch;
 
@@ -64,6 +65,7 @@ use crate::{
     limits::Limiter,
     queue::Queue,
     store::{Store, StoreError},
+    telemetry::traces::Tracer,
 };
 pub use tls::certificate_end;
 
@@ -211,6 +213,7 @@ pub async fn serve(
     config: Arc<Config>,
     store: Store,
     queue: Queue,
+    tracer: Option<Tracer>,
     stop: CancellationToken,
 ) -> Result<(), IngressError> {
     // Requests under way are counted to the last, so these tasks outlive `stop`.
@@ -256,7 +259,7 @@ pub async fn serve(
         tasks_stop.clone(),
     );
     tokio::spawn(gate);
-    let router = router(app, ops);
+    let router = router(app, ops, tracer);
     let (drain, notice) = (config.fleet.drain_ms, config.ingress.drain_notice_ms);
     let drain = drain.duration().saturating_sub(notice.duration());
     let tls = tls::Tls::open(&config.ingress)?;

@@ -18,9 +18,12 @@ use tracing::Instrument;
 
 use super::{
     client_addr::ClientAddr, deadline::Deadline, error::Error, ops, problem, quota, request_id,
-    request_id::RequestId,
+    request_id::RequestId, traced::Traced,
 };
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, traces::Tracer};
+
+/// The route of what has none.
+const UNMATCHED: &str = "unmatched";
 
 /// On every answer. A page for people brings a policy of its own, which is kept.
 const SAFETY: [(HeaderName, HeaderValue); 6] = [
@@ -41,13 +44,31 @@ const SAFETY: [(HeaderName, HeaderValue); 6] = [
     ),
 ];
 
-/// The layer. Its state is how long a request may take.
-pub(super) async fn observe(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+/// What is around the routes of a server.
+#[derive(Clone)]
+pub(super) struct Frame {
+    /// How long a request may take.
+    pub(super) limit: Duration,
+    /// Where steps of traces are told; `None`: nowhere.
+    pub(super) tracer: Option<Tracer>,
+}
+
+/// The layer.
+pub(super) async fn observe(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = RequestId::of(request.headers());
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let traced = match &frame.tracer {
+        Some(tracer) if route != UNMATCHED && !ops::PATHS.contains(&route) => {
+            Some(Traced::begin(tracer, request.headers()))
+        }
+        _ => None,
+    };
+    let request_id = match &traced {
+        Some(traced) => RequestId::within(request.headers(), traced.step()),
+        None => RequestId::of(request.headers()),
+    };
     let span = tracing::info_span!(
         "request",
         method,
@@ -63,7 +84,7 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
         terminal = tracing::field::Empty
     );
     request.extensions_mut().insert(request_id.clone());
-    request.extensions_mut().insert(Deadline::after(limit));
+    request.extensions_mut().insert(Deadline::after(frame.limit));
     let counted = quota::Slot::default();
     request.extensions_mut().insert(counted.clone());
 
@@ -87,6 +108,9 @@ pub(super) async fn observe(State(limit): State<Duration>, mut request: Request,
     let took = started.elapsed();
     metrics::request(route, method, response.status().as_u16(), took);
     span.in_scope(|| log(route, response.status(), error.as_deref(), took));
+    if let Some(traced) = traced {
+        traced.end(method, route, &request_id, response.status(), error.as_deref());
+    }
     response
 }
 
@@ -215,6 +239,22 @@ mod tests {
             assert_eq!(document["type"], format!("/errors/{code}"), "{path}");
             assert_eq!(document["request_id"], "r-7", "{path}");
             assert!(document.get("errors").is_none(), "no members, no list: {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_trace_that_its_request_is_a_part_of() {
+        let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        for (traceparent, trace) in [
+            (sent, serde_json::json!("0af7651916cd43dd8448eb211c80319c")),
+            ("00-x", Value::Null),
+        ] {
+            let request = Request::get("/secret").header("traceparent", traceparent);
+            let request = request.body(Body::empty()).unwrap();
+            let response = frame(routes(), fixture::PATIENCE).oneshot(request).await.unwrap();
+            let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+            let document: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(document["trace_id"], trace, "{document}");
         }
     }
 

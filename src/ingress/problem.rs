@@ -14,6 +14,7 @@ use super::{
     observe,
     request_id::RequestId,
 };
+use crate::domain::trace::TraceContext;
 
 /// Why a request was refused (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -35,6 +36,10 @@ pub(super) struct Document<'a> {
     /// As in `X-Request-Id`.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     request_id: &'a str,
+    /// The trace that the request is a part of, where it is a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
+    trace_id: Option<String>,
     /// The members of the body that it is about, where it is about any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(inline, required = false, min_items = 1)]
@@ -102,6 +107,7 @@ pub(super) fn render(error: &Error, request_id: &RequestId) -> Response {
         detail: error.detail(),
         code: word,
         request_id: request_id.as_str(),
+        trace_id: request_id.trace().map(TraceContext::trace_id),
         errors: error
             .members()
             .into_iter()

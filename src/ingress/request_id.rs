@@ -28,22 +28,23 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 impl RequestId {
     /// The client's own id when it is 1 to 64 of `[A-Za-z0-9._-]`, else a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self::within(headers, sent_trace(headers).map(TraceContext::child))
+    }
+
+    /// The same, as the step `trace`.
+    pub(super) fn within(headers: &HeaderMap, trace: Option<TraceContext>) -> Self {
         let id = match only(headers, HEADER) {
             Some(text) if sane(text) => text.into(),
             _ => Uuid::now_v7().to_string().into(),
         };
-        let trace = only(headers, TRACEPARENT).and_then(TraceContext::parse);
-        Self {
-            id,
-            trace: trace.map(TraceContext::child),
-        }
+        Self { id, trace }
     }
 
     pub(super) fn as_str(&self) -> &str {
         &self.id
     }
 
-    /// Our step in the client's trace, if it sent one.
+    /// Our step in the trace of the request, if it has one.
     pub(super) fn trace(&self) -> Option<TraceContext> {
         self.trace
     }
@@ -56,6 +57,11 @@ impl RequestId {
     pub(super) fn header_value(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.id).ok()
     }
+}
+
+/// Of which trace the client says that the request is a part.
+pub(super) fn sent_trace(headers: &HeaderMap) -> Option<TraceContext> {
+    only(headers, TRACEPARENT).and_then(TraceContext::parse)
 }
 
 /// The value of a header that came once.

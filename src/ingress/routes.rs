@@ -14,6 +14,7 @@ use super::{
     App, admin, auth, contract, error::Error, heartbeat, linger, observe, ops, reverse, sandbox, status,
     submit,
 };
+use crate::telemetry::traces::Tracer;
 
 pub(super) const SUBMIT: &str = "/api/v1/transactions/official";
 pub(super) const TRANSACTION: &str = "/api/v1/transactions/{id}/status";
@@ -58,7 +59,7 @@ pub(super) fn documented() -> OpenApi {
     routes.into_openapi()
 }
 
-pub(super) fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
+pub(super) fn router(app: Arc<App>, ops: Arc<ops::Ops>, tracer: Option<Tracer>) -> Router {
     let limit = app.config.ingress.request_timeout_ms.duration();
     let bounds = linger::Bounds::of(&app.config.ingress);
     let routes: Router = tills(bounds)
@@ -67,14 +68,18 @@ pub(super) fn router(app: Arc<App>, ops: Arc<ops::Ops>) -> Router {
         .with_state(app)
         .merge(contract::pages())
         .into();
-    frame(routes.merge(ops::routes(ops)), limit)
+    framed(routes.merge(ops::routes(ops)), observe::Frame { limit, tracer })
 }
 
 /// What is the same around all routes: problem documents for unknown paths and methods, and
-/// [`observe`]. A request may take `limit`.
+/// [`observe`]. A request may take `limit` and is not traced.
 pub(super) fn frame(routes: Router, limit: Duration) -> Router {
+    framed(routes, observe::Frame { limit, tracer: None })
+}
+
+fn framed(routes: Router, frame: observe::Frame) -> Router {
     routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(limit, observe::observe))
+        .layer(middleware::from_fn_with_state(frame, observe::observe))
 }

@@ -146,7 +146,7 @@ async fn a_stopped_ingress_has_handed_on_what_it_accepted() {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let (config, store, queue) = mall.parts();
-    let serving = tokio::spawn(super::serve(listener, config, store, queue, stop.clone()));
+    let serving = tokio::spawn(super::serve(listener, config, store, queue, None, stop.clone()));
     let body = mall.till.submission(1).signed();
     let head = format!(
         "POST /api/v1/transactions/official HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\

@@ -6,6 +6,7 @@ use futures::FutureExt;
 
 use crate::{
     config::StagePool,
+    domain::trace,
     outcome::{Outcome, Verdict},
     queue::Job,
     store::StoreError,
@@ -112,8 +113,10 @@ where
             Err(trouble) => {
                 timeouts += u32::from(matches!(trouble, Trouble::Timeout));
                 for job in alone {
-                    let (key, request_id) = (job.key, &job.request_id);
-                    tracing::warn!(%trouble, key, attempt = job.attempt, request_id, "a job failed alone");
+                    let (key, attempt) = (job.key, job.attempt);
+                    let request_id = trace::request_id(&job.request_id);
+                    let trace_id = trace::context(&job.request_id).map(|trace| trace.trace_id());
+                    tracing::warn!(%trouble, key, attempt, request_id, trace_id, "a job failed alone");
                     all.verdicts.push(verdict(job, &trouble, pool));
                 }
             }

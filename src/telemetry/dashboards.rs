@@ -44,7 +44,7 @@ pub fn all() -> Vec<Dashboard> {
             "system",
             "TSMS: database, Redis, machines",
             [
-                group(&["Database and Redis", "Process and machine"]),
+                group(&["Database and Redis", "Process and machine", "Traces"]),
                 picked::processes(),
             ]
             .concat(),

@@ -5,6 +5,7 @@ mod ingress;
 mod system;
 mod table;
 mod tenants;
+mod traces;
 mod work;
 
 use std::{
@@ -27,6 +28,7 @@ pub use ingress::*;
 pub use system::*;
 pub use table::{Kind, LABELS, LabelBound, MOST_TENANTS, Metric, PROCESS as PROCESS_METRICS, TABLE};
 pub use tenants::keep_tenants;
+pub use traces::*;
 pub use work::*;
 
 use crate::{

@@ -1,4 +1,4 @@
-//! What the fleet tells about itself: metrics, what is made from their declarations, and logs.
+//! What the fleet tells about itself: metrics, what is made from their declarations, logs, and traces.
 
 pub mod dashboards;
 pub mod expression;
@@ -6,3 +6,4 @@ pub mod host;
 pub mod logs;
 pub mod metrics;
 pub mod reference;
+pub mod traces;

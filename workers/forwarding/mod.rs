@@ -34,6 +34,7 @@ mod left;
 mod sender;
 mod set;
 mod sinks;
+mod traced;
 mod tried;
 mod webapp;
 

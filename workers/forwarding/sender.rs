@@ -11,6 +11,7 @@ use super::{
     answer::Ruling,
     batches::Batch,
     ends::{self, Ended},
+    traced::{Sent, Traced},
     tried::{self, Tried},
     webapp::{Answered, Origin, WebApp},
 };
@@ -72,9 +73,10 @@ impl Sender<'_> {
         let requests = self.requests_of(&items);
         let envelope = Envelope::new(batch.tenant_id, &items, &requests, Timestamp::now());
         let (started, sent_at) = (Instant::now(), Timestamp::now());
+        let traced = Traced::begin(self.traces_of(&items));
         let origin = Origin {
             request_id: requests.first().copied().unwrap_or_default(),
-            trace: self.trace_of(&items),
+            trace: traced.told(),
         };
         let Answered {
             ruling,
@@ -85,6 +87,19 @@ impl Sender<'_> {
         sink.learn(items.len(), took, &ruling, too_large);
         permit.tell(ruling.health(), ruling.outcome()).await;
         metrics::forward_attempt(ruling.outcome(), items.len(), took);
+        if let Some(tracer) = &self.ctx.tracer {
+            let sent = Sent {
+                at: sent_at,
+                sink: sink.name(),
+                batch_id: &envelope.batch_id,
+                tenant_id: batch.tenant_id,
+                sales: items.len(),
+                outcome: ruling.outcome(),
+                failed: matches!(ruling, Ruling::Later { .. } | Ruling::Refused { .. }),
+                status: answer.as_ref().map(|(status, _)| *status),
+            };
+            traced.end(tracer, &sent);
+        }
         tracing::info!(
             batch_id = envelope.batch_id,
             sink = sink.name(),
@@ -123,13 +138,11 @@ impl Sender<'_> {
             .collect()
     }
 
-    /// Our step in the trace of the first sale that is a part of one.
-    fn trace_of(&self, items: &[&Item]) -> Option<TraceContext> {
-        items
-            .iter()
+    /// The traces that the sales are a part of, in the order of the batch.
+    fn traces_of(&self, items: &[&Item]) -> impl Iterator<Item = TraceContext> {
+        (items.iter())
             .filter_map(|item| self.jobs.get(&item.id()))
-            .find_map(|job| trace::context(&job.request_id))
-            .map(TraceContext::child)
+            .filter_map(|job| trace::context(&job.request_id))
     }
 }
 

@@ -123,7 +123,7 @@ impl Mall {
             config,
             store,
             queue,
-            router: router(app, ops),
+            router: router(app, ops, None),
             _pipeline: pipeline,
             _folder: folder,
         }

@@ -115,6 +115,7 @@ const LIMITS: &[&str] = &[
     "auth_serial",
     "control",
 ];
+const SPAN_LOSSES: &[&str] = &["queue_full", "export_failed", "collector_refused", "shutdown"];
 /// The kinds of security events.
 pub(super) const KINDS: &[&str] = &[
     "token_malformed",
@@ -138,6 +139,7 @@ pub const LABELS: &[LabelBound] = &[
         &["identities", "audit_chains"],
         "the caches of the program",
     ),
+    known("cause", SPAN_LOSSES, "why spans were dropped"),
     known("channel", &["email", "webhook"], "the ways to reach people"),
     known("class", &["high", "standard", "low"], "the classes of the stages"),
     bound(
@@ -329,6 +331,12 @@ table! {
         "Deliveries of messages to people, by way (email, webhook): sent, retried, failed.";
     GAUGE_ERRORS = Kind::Counter, "tsms_state_read_errors_total", "errors", ["source"],
         "Times the queue or the record could not be read for /metrics; their gauges then stand still.";
+}
+"Traces" {
+    SPANS_EXPORTED = Kind::Counter, "tsms_trace_spans_exported_total", "spans", [],
+        "Spans that the collector took.";
+    SPANS_DROPPED = Kind::Counter, "tsms_trace_spans_dropped_total", "spans", ["cause"],
+        "Spans that no collector has: the line was full, a POST failed, it refused them, or the process stopped.";
 }
 "Process and machine" {
     BUILD_INFO = Kind::Gauge, "tsms_build_info", "always 1", ["version"],
