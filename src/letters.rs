@@ -8,6 +8,7 @@ use crate::{
     domain::{
         dead_letter::{Filter, Letter},
         time::Timestamp,
+        trace::{self, TraceContext},
     },
     store::{Store, StoreError},
 };
@@ -19,6 +20,27 @@ pub const MOST_TRIES: usize = 200;
 const PAGE: usize = 1000;
 /// Most causes told apart; letters of further ones are counted together.
 const MOST_CAUSES: usize = 1000;
+
+/// Where what a letter is about came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The `X-Request-Id` of the request that brought it in; of a void or refund, of that of its sale.
+    pub request_id: Option<String>,
+    /// The trace which that request is a part of.
+    pub trace_id: Option<String>,
+}
+
+/// Where what a letter is about came from.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn origin(store: &Store, letter: &Letter) -> Result<Origin, StoreError> {
+    let carried = store.request_of(letter).await?;
+    Ok(carried.map_or_else(Origin::default, |carried| Origin {
+        request_id: Some(trace::request_id(&carried).to_owned()),
+        trace_id: trace::context(&carried).map(TraceContext::trace_id),
+    }))
+}
 
 /// Letters of one cause.
 #[derive(Clone, Debug, Serialize)]

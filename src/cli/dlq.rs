@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use tsms::{
     domain::{
-        dead_letter::{Filter, MOST_RATE},
+        dead_letter::{Filter, Letter, MOST_RATE},
         time::Timestamp,
     },
-    letters::{self, MOST_TRIES},
+    letters::{self, MOST_TRIES, Origin},
     store::{Redrive, RedriveKind, RedriveState, Store, Try},
 };
 
@@ -28,7 +29,7 @@ pub(super) enum DlqCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The letters themselves; of a single one (`--where id=…`) also the tries that failed.
+    /// The letters themselves; of a single one (`--where id=…`) also its request and trace, and the tries that failed.
     Show {
         #[command(flatten)]
         which: Which,
@@ -160,13 +161,21 @@ async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure
     let letters = letters::page(store, filter, page.after, limit, usize::MAX)
         .await?
         .found;
-    let tries = match letters.as_slice() {
-        [only] => store.tries_of(only, MOST_TRIES).await?,
-        _ => Vec::new(),
+    let (origin, tries) = match letters.as_slice() {
+        [only] => (
+            letters::origin(store, only).await?,
+            store.tries_of(only, MOST_TRIES).await?,
+        ),
+        _ => Default::default(),
     };
     if page.json {
-        letters.iter().try_for_each(print::json)?;
-        return tries.iter().try_for_each(print::json);
+        return match letters.as_slice() {
+            [letter] => {
+                print::json(&One { letter, origin })?;
+                tries.iter().try_for_each(print::json)
+            }
+            letters => letters.iter().try_for_each(print::json),
+        };
     }
     let rows: Vec<_> = letters
         .into_iter()
@@ -185,11 +194,24 @@ async fn show(store: &Store, filter: &Filter, page: &Page) -> Result<(), Failure
         .collect();
     let header = ["id", "cause", "stage", "row", "tenant", "code", "since", "detail"];
     print::table(header, &rows)?;
+    if let Some(request) = &origin.request_id {
+        let trace = origin.trace_id.as_deref().unwrap_or("none");
+        print::line(format_args!("\nrequest {request}, trace {trace}"))?;
+    }
     if tries.is_empty() {
         return Ok(());
     }
     print::line(format_args!(""))?;
     tell_tries(&tries)
+}
+
+/// A single letter, as JSON.
+#[derive(Serialize)]
+struct One<'a> {
+    #[serde(flatten)]
+    letter: &'a Letter,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 fn tell_tries(tries: &[Try]) -> Result<(), Failure> {

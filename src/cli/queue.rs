@@ -6,7 +6,10 @@ mod control;
 use clap::Subcommand;
 use serde_json::json;
 use tsms::{
-    domain::time::Timestamp,
+    domain::{
+        time::Timestamp,
+        trace::{self, TraceContext},
+    },
     queue::{self, Queue},
     scheduler::sweeper,
     stage::Stage,
@@ -185,7 +188,8 @@ async fn parked(queue: &Queue, stage: Option<Stage>, limit: usize, json: bool) -
                 print::json(&json!({
                     "queue": stage.name(), "key": job.key, "tenant_id": job.tenant_id, "reason": reason,
                     "attempt": job.attempt, "enqueued_at": job.enqueued_at.to_string(),
-                    "request_id": job.request_id,
+                    "request_id": trace::request_id(&job.request_id),
+                    "trace_id": trace::context(&job.request_id).map(TraceContext::trace_id),
                 }))?;
             } else {
                 let since = job.enqueued_at.to_rfc3339(0);

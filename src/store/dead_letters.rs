@@ -27,6 +27,25 @@ const LETTERS: Sql = Sql {
            WHERE id > ? ORDER BY id LIMIT ?",
 };
 
+/// The request of a submission.
+const REQUEST_OF_SUBMISSION: Sql = Sql {
+    name: "dead_letters.request_of_submission",
+    text: "SELECT request_id FROM submissions WHERE id = ?",
+};
+
+/// The request that brought a sale in.
+const REQUEST_OF_SALE: Sql = Sql {
+    name: "dead_letters.request_of_sale",
+    text: "SELECT s.request_id FROM transactions t JOIN submissions s ON s.id = t.submission_id WHERE t.id = ?",
+};
+
+/// The request that brought the sale of a void or refund in.
+const REQUEST_OF_REVERSED: Sql = Sql {
+    name: "dead_letters.request_of_reversed",
+    text: "SELECT s.request_id FROM reversals r JOIN transactions t ON t.id = r.sale_id \
+           JOIN submissions s ON s.id = t.submission_id WHERE r.id = ?",
+};
+
 const LOCK_LETTERS: Sql = Sql {
     name: "dead_letters.lock_page",
     text: "SELECT id, stage, subject_id, tenant_id, code, detail, created_at FROM dead_letters \
@@ -178,6 +197,22 @@ impl Store {
         let letters = self.dead_letters(id.saturating_sub(1), 1).await?;
         let letter = letters.into_iter().find(|letter| letter.id == id);
         letter.ok_or(StoreError::Missing("dead letter"))
+    }
+
+    /// The request that brought in what a letter is about (a void or refund: its sale), as the record carries
+    /// it: see [`crate::domain::trace`]. `None` where the record has none.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn request_of(&self, letter: &Letter) -> Result<Option<String>, StoreError> {
+        let sql = match letter.stage.as_str() {
+            "validation" => &REQUEST_OF_SUBMISSION,
+            "reversal" => &REQUEST_OF_REVERSED,
+            _ => &REQUEST_OF_SALE,
+        };
+        let rows = self.inner.db.fetch(sql, 1, &[letter.subject_id.into()]).await?;
+        let carried = rows.first().map(|row| row.cells().text()).transpose()?;
+        Ok(carried.filter(|carried| !carried.is_empty()))
     }
 
     /// Pauses an order, or lets it go on; one that is done stays done.

@@ -9,7 +9,8 @@ use tsms::{
 use crate::{
     bodies::{batch, sale},
     collector::{Collector, Manner, PATIENT, Told, lost, parts},
-    world::{Answer, Tier, World},
+    procfile::Processes,
+    world::{Answer, DEADLINE, Tier, World},
 };
 
 /// Makes two tests of one scenario that starts its own system.
@@ -247,4 +248,57 @@ async fn a_collector_that_refuses_costs_spans_alone(tier: Tier) {
     traced_sales(&world, 5).await;
     world.stop().await;
     assert!(lost("export_failed") > failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_process_tells_its_part_and_names_the_trace_in_its_log() {
+    let mut collector = Collector::start(Manner::Takes).await;
+    // Nothing is sent before the processes are told to stop.
+    let settings = collector
+        .settings("sample_per_million = 0")
+        .replace("interval_ms = 20", "interval_ms = 600000");
+    let log = "[log]\nlevel = \"info,tsms::runner=debug\"\nformat = \"json\"\n";
+    let mut fleet = Processes::start_with(&[], &format!("{settings}{log}")).await;
+    let till = &fleet.tills[0];
+    let request = reqwest::Client::new()
+        .post(format!("{}/api/v1/transactions/official", fleet.base()))
+        .bearer_auth(&till.token)
+        .header("content-type", "application/json")
+        .header("traceparent", SENT)
+        .body(sale(till, Version::V21, 1).body);
+    assert_eq!(Answer::of(request).await.status, 202);
+    let seen = fleet.sink.wait_until(|seen| seen.distinct == 1, DEADLINE).await;
+    seen.unwrap();
+    fleet.drain().await;
+    assert!(collector.all().is_empty());
+    let (trace, till) = parts(SENT);
+    for (name, process) in &mut fleet.running {
+        assert_eq!(process.guarded.terminate(), 0, "{name}");
+        let said = process.guarded.said();
+        let named = said.lines().any(|line| line.contains(&trace));
+        let works = !["scheduler.1", "notification.1"].contains(&name.as_str());
+        assert_eq!(named, works, "{name}: {said}");
+    }
+    let spans = collector.all();
+    assert!(spans.iter().all(|span| span.trace == trace), "{spans:#?}");
+    for role in ["ingress", "validation", "processing", "forwarding", "audit"] {
+        assert!(
+            spans.iter().any(|span| span.source["tsms.role"] == role),
+            "{role}: {spans:#?}"
+        );
+    }
+    // From the call that the web application was told of, up to the till.
+    let told = fleet.sink.heard()[0].traceparent.clone().unwrap();
+    let (mut step, mut way) = (parts(&told).1, Vec::new());
+    while step != till {
+        let span = spans.iter().find(|span| span.id == step);
+        let span = span.unwrap_or_else(|| panic!("{step} is missing: {spans:#?}"));
+        way.push(span.name.as_str());
+        step.clone_from(&span.parent);
+    }
+    // The sweeper of a slow machine may have made a job again, which stands below the request.
+    assert_eq!(
+        (way[0], way[1], way[way.len() - 1]),
+        ("POST", "forwarding", SUBMIT)
+    );
 }

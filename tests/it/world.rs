@@ -274,6 +274,11 @@ pub(crate) fn config_text(database: &str, queue: &str, sink: SocketAddr, setting
          [limits.global]\nquota = 1000000000\n\
          [limits.auth_address]\nquota = 1000000000\n[limits.auth_serial]\nquota = 1000000000"
     };
+    let log = if settings.contains("[log]") {
+        ""
+    } else {
+        "[log]\nlevel = \"warn\"\nformat = \"text\""
+    };
     format!(
         r#"
 [database]
@@ -295,9 +300,7 @@ breaker_open_ms = 200
 [sweeper]
 interval_ms = 200
 grace_ms = 1000
-[log]
-level = "warn"
-format = "text"
+{log}
 [ops]
 listen = "127.0.0.1:0"
 {settings}

@@ -7,7 +7,11 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, interval};
 use tsms::{
-    domain::{hold::Hold, time::Timestamp},
+    domain::{
+        hold::Hold,
+        time::Timestamp,
+        trace::{self, TraceContext},
+    },
     queue::Queue,
     stage::{STAGES, Stage},
     store::{NewHold, Store},
@@ -163,7 +167,8 @@ pub(super) async fn peek(
         return jobs.into_iter().try_for_each(|job| {
             print::json(&json!({
                 "queue": stage.name(), "key": job.key, "tenant_id": job.tenant_id, "attempt": job.attempt,
-                "enqueued_at": job.enqueued_at.to_string(), "request_id": job.request_id,
+                "enqueued_at": job.enqueued_at.to_string(), "request_id": trace::request_id(&job.request_id),
+                "trace_id": trace::context(&job.request_id).map(TraceContext::trace_id),
                 "body_bytes": job.body.len(),
             }))
         });
@@ -175,12 +180,13 @@ pub(super) async fn peek(
                 job.tenant_id.to_string(),
                 job.attempt.to_string(),
                 job.enqueued_at.to_rfc3339(0),
-                job.request_id.clone(),
+                trace::request_id(&job.request_id).to_owned(),
+                trace::context(&job.request_id).map_or_else(String::new, TraceContext::trace_id),
             ]
         })
         .collect();
     Ok(print::table(
-        ["key", "tenant", "attempt", "enqueued at", "request"],
+        ["key", "tenant", "attempt", "enqueued at", "request", "trace"],
         &rows,
     )?)
 }

@@ -152,6 +152,12 @@ impl From<Try> for TryView {
 #[schema(as = DeadLetterWithTries)]
 pub(super) struct Whole {
     letter: View,
+    /// The request that brought it in (a void or refund: its sale), as in `X-Request-Id`; null where the record has none.
+    #[schema(required)]
+    request_id: Option<String>,
+    /// The trace which that request is a part of; null where it is a part of none.
+    #[schema(required, pattern = "^[0-9a-f]{32}$")]
+    trace_id: Option<String>,
     /// The newest first.
     tries: Vec<TryView>,
 }
@@ -277,11 +283,14 @@ async fn show(
     let found = async {
         let letter = admin.store.dead_letter(id).await?;
         let tries = admin.store.tries_of(&letter, MOST_TRIES).await?;
-        Ok((letter, tries))
+        let origin = letters::origin(&admin.store, &letter).await?;
+        Ok((letter, origin, tries))
     };
-    let (letter, tries) = found.await.map_err(|error| refused(&app, &error))?;
+    let (letter, origin, tries) = found.await.map_err(|error| refused(&app, &error))?;
     Ok(Json(Whole {
         letter: letter.into(),
+        request_id: origin.request_id,
+        trace_id: origin.trace_id,
         tries: tries.into_iter().map(TryView::from).collect(),
     }))
 }
