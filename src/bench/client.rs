@@ -48,10 +48,9 @@ impl Connection {
         })
     }
 
-    /// Drops the connection and makes another one.
-    pub(super) async fn reopen(&mut self) -> io::Result<()> {
-        *self = Self::open(self.address).await?;
-        Ok(())
+    /// Where it goes.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends `request` and reads the answer. After an error the connection is of no more use.

@@ -46,6 +46,7 @@ mod redrive;
 mod refusals;
 mod reversals;
 mod revocation;
+mod rolling;
 mod sandbox;
 mod sight;
 mod signatures;

@@ -26,7 +26,8 @@ pub(crate) struct Process {
 }
 
 pub(crate) struct Processes {
-    lines: BTreeMap<String, String>,
+    /// The command of each line, by its name.
+    pub(crate) lines: BTreeMap<String, String>,
     config: String,
     /// The port of the ingress, the same after a restart.
     ingress: u16,
@@ -48,11 +49,21 @@ impl Processes {
 
     /// The same with further settings.
     pub(crate) async fn start_with(counts: &[(&str, usize)], settings: &str) -> Self {
+        let database = MariaDb::shared().database().await;
+        Self::start_on(&database, counts, settings, |text| text).await
+    }
+
+    /// The same on a database of the caller's, with the file of settings as `edit` makes it.
+    pub(crate) async fn start_on(
+        database: &str,
+        counts: &[(&str, usize)],
+        settings: &str,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = Redis::start();
-        let database = MariaDb::shared().database().await;
-        let text = config_text(&database, &redis.url(), sink_address, settings);
+        let text = edit(config_text(database, &redis.url(), sink_address, settings));
         let file = folder.path().join("tsms.toml");
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Some(&file)).unwrap();
@@ -70,7 +81,7 @@ impl Processes {
             _sink_stop: sink_stop,
             _folder: folder,
         };
-        let mut release = this.spawn("release");
+        let mut release = this.spawn("release", spare_port());
         assert_eq!(release.guarded.wait_exit(), 0, "{}", release.guarded.said());
         this.tills = register(&this.store).await;
         let names: Vec<String> = this
@@ -94,25 +105,25 @@ impl Processes {
         this
     }
 
-    /// Starts `name.number`; it need not be ready when this returns.
+    /// Starts `name.number`, where it was before; it need not be ready when this returns.
     pub(crate) fn launch(&mut self, process: &str) {
         let (name, _) = process.split_once('.').unwrap();
-        let running = self.spawn(name);
+        let port = match self.running.get(process) {
+            Some(before) => before.port,
+            None if name == "ingress" => self.ingress,
+            None => spare_port(),
+        };
+        let running = self.spawn(name, port);
         self.running.insert(process.to_owned(), running);
     }
 
-    fn spawn(&self, name: &str) -> Process {
+    fn spawn(&self, name: &str, port: u16) -> Process {
         let program = Path::new(env!("CARGO_BIN_EXE_tsms"));
         let path = format!(
             "{}:{}",
             program.parent().unwrap().display(),
             std::env::var("PATH").unwrap()
         );
-        let port = if name == "ingress" {
-            self.ingress
-        } else {
-            spare_port()
-        };
         let mut command = Command::new("sh");
         command
             .args(["-c", &self.lines[name]])

@@ -160,6 +160,12 @@ impl Guarded {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    /// Whether it has not ended, as far as the guard has said.
+    pub(crate) fn runs(&self) -> bool {
+        let output = locked(&self.output.0);
+        !output.lines.iter().any(|line| line.starts_with("guard: exit "))
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         signal::kill(self.pid, signal).expect("the program is there");
