@@ -171,6 +171,14 @@ pub struct Queue {
     pub memory_capacity: usize,
 }
 
+impl Queue {
+    /// Whether the queues live in this process alone, and end with it.
+    #[must_use]
+    pub fn in_memory(&self) -> bool {
+        self.url.reveal().starts_with("memory:")
+    }
+}
+
 /// `[ingress]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -18,7 +18,7 @@ use tsms::stage::Stage;
 const MOST_LINES: usize = 400;
 
 /// A crate, and the only folders or files that may name it.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 16] = [
     (
         "axum",
         &["src/ingress/", "src/fleet", "src/standin/", "src/bench/"],
@@ -30,6 +30,8 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("apalis_core", &["src/queue/"]),
     ("redis", &["src/queue/", "src/limits/", "src/link.rs"]),
     ("clap", &["src/cli/"]),
+    ("ratatui", &["src/cli/top/"]),
+    ("crossterm", &["src/cli/top/"]),
     ("opentelemetry_proto", &["workers/traces/"]),
     ("prost", &["workers/traces/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/metrics.rs"]),

@@ -54,7 +54,7 @@ impl Bench {
         match self.tier.kind {
             Kind::Fleet => self.tier.stop(&stages).await?,
             Kind::Embedded => {
-                self.tier.stop(&["tsms up"]).await?;
+                self.tier.stop(&[super::roles::ALL]).await?;
                 self.tier.start_up(ACCEPTING, &NO_WORK).await?;
             }
         }

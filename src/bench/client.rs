@@ -48,10 +48,9 @@ impl Connection {
         })
     }
 
-    /// Drops the connection and makes another one.
-    pub(super) async fn reopen(&mut self) -> io::Result<()> {
-        *self = Self::open(self.address).await?;
-        Ok(())
+    /// Where it goes.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends `request` and reads the answer. After an error the connection is of no more use.
@@ -86,7 +85,7 @@ impl Connection {
 }
 
 /// A request without a body.
-pub(super) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
+pub(crate) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
     let authorization = token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
     });
@@ -118,7 +117,7 @@ fn with_body(method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Vec<
 }
 
 /// One request over a connection of its own.
-pub(super) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
     let mut connection = Connection::open(address).await?;
     let answer = connection.call(request).await?;
     Ok((answer.status, answer.body.to_vec()))

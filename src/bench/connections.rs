@@ -61,7 +61,7 @@ impl Bench {
 
     fn ingress_kib(&self) -> u64 {
         let name = match self.tier.kind {
-            Kind::Embedded => "tsms up",
+            Kind::Embedded => super::roles::ALL,
             Kind::Fleet => "ingress",
         };
         let process = self.tier.processes.iter().find(|process| process.name == name);

@@ -125,6 +125,7 @@ impl Bench {
             offset,
             connections: CONNECTIONS,
             expect: 202,
+            tries: 1,
         };
         let mut streams = vec![stream("others", requests.clone(), rate, beside.ahead)];
         if beside.rate > 0 {

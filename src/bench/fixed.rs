@@ -52,6 +52,7 @@ impl Bench {
             offset: STATUS_LAG,
             connections: CONNECTIONS,
             expect: 200,
+            tries: 1,
         };
         let voids = Stream {
             name: "void",
@@ -60,6 +61,7 @@ impl Bench {
             offset: VOID_LAG,
             connections: CONNECTIONS,
             expect: 200,
+            tries: 1,
         };
         let mut scenario = Scenario::named(name);
         let submits = submits("submit", requests, rate);
@@ -134,7 +136,7 @@ impl Bench {
 
     /// From the moment a sale was due to be sent to the moment the web application had it. One clock:
     /// everything is on one machine.
-    async fn end_to_end(
+    pub(super) async fn end_to_end(
         &self,
         tally: &Tally,
         requests: &[Request],
@@ -183,7 +185,7 @@ fn void(id: Uuid) -> String {
     format!(r#"{{"transaction_id":"{id}","void_reason":"{VOID_REASON}","payload_checksum":"{checksum}"}}"#)
 }
 
-fn submits(name: &'static str, requests: Arc<Vec<Request>>, rate: u32) -> Stream {
+pub(super) fn submits(name: &'static str, requests: Arc<Vec<Request>>, rate: u32) -> Stream {
     Stream {
         name,
         requests,
@@ -191,5 +193,6 @@ fn submits(name: &'static str, requests: Arc<Vec<Request>>, rate: u32) -> Stream
         offset: Duration::ZERO,
         connections: CONNECTIONS,
         expect: 202,
+        tries: 1,
     }
 }

@@ -4,6 +4,8 @@
 //! most that the system takes. *Open*: requests start by a schedule whatever the answers do, and
 //! latency counts from the scheduled time, so that a slow answer delays nobody unseen.
 
+mod route;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -16,6 +18,8 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+pub(super) use self::route::Route;
+
 use super::{
     BenchError,
     client::{Answer, Connection},
@@ -27,7 +31,7 @@ use crate::{domain::time::Timestamp, standin::sim::Latency};
 /// Tries of one request in a closed loop until it is taken.
 const TRIES: u32 = 200;
 
-/// Pause before a refused request of a closed loop is sent again.
+/// Pause before a refused request is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Requests of an open loop that are due and wait for a connection.
@@ -61,6 +65,8 @@ pub(super) struct Stream {
     pub(super) connections: usize,
     /// The status of an answer that counts as success.
     pub(super) expect: u16,
+    /// How often a request is sent until it is taken: once, unless the load is to live through a restart.
+    pub(super) tries: u32,
 }
 
 /// What came of a load.
@@ -107,7 +113,8 @@ pub(super) async fn closed(load: Closed) -> Result<Tally, BenchError> {
 }
 
 /// Runs the streams side by side; gives their tallies in the same order.
-pub(super) async fn open(address: SocketAddr, streams: Vec<Stream>) -> Result<Vec<Tally>, BenchError> {
+pub(super) async fn open(to: impl Into<Route>, streams: Vec<Stream>) -> Result<Vec<Tally>, BenchError> {
+    let route = to.into();
     on_own_thread(async move || {
         let (began, start) = (Timestamp::now().plus(LEAD), Instant::now() + LEAD);
         let tasks = tokio::task::LocalSet::new();
@@ -122,7 +129,7 @@ pub(super) async fn open(address: SocketAddr, streams: Vec<Stream>) -> Result<Ve
             let stream = Rc::new(stream);
             for _ in 0..stream.connections {
                 let (shared, stream, receiver) = (shared.clone(), stream.clone(), receiver.clone());
-                tasks.spawn_local(shared.follow(address, stream, receiver, first));
+                tasks.spawn_local(shared.follow(route.clone(), stream, receiver, first));
             }
             all.push((shared, pacer, began.plus(stream.offset), first));
         }
@@ -196,9 +203,11 @@ impl Shared {
 
     /// One connection of a closed loop.
     async fn drive(self: Rc<Self>, load: Rc<Closed>, start: Instant) {
-        let Some(mut connection) = self.connect(load.address).await else {
+        let route = Route::from(load.address);
+        let mut connection = self.connect(&route).await;
+        if connection.is_none() {
             return;
-        };
+        }
         while start.elapsed() < load.limit {
             let number = if load.repeat {
                 self.take() % load.requests.len().max(1)
@@ -210,12 +219,13 @@ impl Shared {
             };
             let sent = Instant::now();
             for _ in 0..TRIES {
-                match self.send(&mut connection, request, load.expect).await {
+                match self.send(&mut connection, &route, request, load.expect).await {
                     Said::Yes => {
                         self.succeeded(sent);
                         break;
                     }
                     Said::Later => tokio::time::sleep(PAUSE).await,
+                    Said::Nothing => {}
                     Said::No => break,
                 }
             }
@@ -225,14 +235,15 @@ impl Shared {
     /// One connection of an open loop.
     async fn follow(
         self: Rc<Self>,
-        address: SocketAddr,
+        route: Route,
         stream: Rc<Stream>,
         numbers: Rc<Mutex<mpsc::Receiver<usize>>>,
         first: Instant,
     ) {
-        let Some(mut connection) = self.connect(address).await else {
+        let mut connection = self.connect(&route).await;
+        if connection.is_none() {
             return;
-        };
+        }
         loop {
             let number = numbers.lock().await.recv().await;
             let Some((number, request)) = number.and_then(|it| Some((it, stream.requests.get(it)?))) else {
@@ -240,17 +251,22 @@ impl Shared {
             };
             let due = first + due(number, stream.rate);
             self.lag.record(due.elapsed());
-            if matches!(
-                self.send(&mut connection, request, stream.expect).await,
-                Said::Yes
-            ) {
-                self.succeeded(due);
+            for last in (0..stream.tries).rev() {
+                match self.send(&mut connection, &route, request, stream.expect).await {
+                    Said::Yes => {
+                        self.succeeded(due);
+                        break;
+                    }
+                    Said::Later if last > 0 => tokio::time::sleep(PAUSE).await,
+                    Said::Nothing if last > 0 => {}
+                    _ => break,
+                }
             }
         }
     }
 
-    async fn connect(&self, address: SocketAddr) -> Option<Connection> {
-        match Connection::open(address).await {
+    async fn connect(&self, route: &Route) -> Option<Connection> {
+        match Connection::open(route.next()?).await {
             Ok(connection) => Some(connection),
             Err(error) => {
                 self.failed(format!("connect: {}", error.kind()));
@@ -259,23 +275,38 @@ impl Shared {
         }
     }
 
-    async fn send(&self, connection: &mut Connection, request: &Request, expect: u16) -> Said {
-        let answer = connection.call(&request.bytes).await;
-        match answer {
-            Ok(answer) if answer.status == expect => return Said::Yes,
+    /// Sends a request once, over another connection if there is none or its ingress is leaving.
+    async fn send(
+        &self,
+        connection: &mut Option<Connection>,
+        route: &Route,
+        request: &Request,
+        expect: u16,
+    ) -> Said {
+        if !connection
+            .as_ref()
+            .is_some_and(|held| route.serves(held.address()))
+        {
+            *connection = self.connect(route).await;
+        }
+        let Some(held) = connection else {
+            return Said::Later;
+        };
+        match held.call(&request.bytes).await {
+            Ok(answer) if answer.status == expect => Said::Yes,
             Ok(answer) => {
                 self.failed(told(&answer));
-                return if matches!(answer.status, 429 | 503) {
+                if matches!(answer.status, 429 | 503) {
                     Said::Later
                 } else {
                     Said::No
-                };
+                }
             }
-            Err(error) => self.failed(format!("connection: {}", error.kind())),
-        }
-        match connection.reopen().await {
-            Ok(()) => Said::Later,
-            Err(_) => Said::No,
+            Err(error) => {
+                self.failed(format!("connection: {}", error.kind()));
+                *connection = None;
+                Said::Nothing
+            }
         }
     }
 
@@ -296,7 +327,10 @@ impl Shared {
 /// What came of one try.
 enum Said {
     Yes,
+    /// Refused for now.
     Later,
+    /// The connection broke: it is sent again over another one at once.
+    Nothing,
     No,
 }
 

@@ -8,7 +8,7 @@
 
 mod backlog;
 mod bare;
-mod client;
+pub(crate) mod client;
 mod connections;
 mod database;
 mod delivery;
@@ -20,6 +20,8 @@ mod meter;
 mod process;
 mod redis_info;
 mod report;
+mod restart;
+mod roles;
 mod saturation;
 mod scrape;
 mod servers;
@@ -109,6 +111,8 @@ pub enum Kind {
     Growth,
     /// Fifty sinks, then the same with five that hang.
     Sinks,
+    /// Every role restarted, one after the other, under load.
+    Restart,
 }
 
 /// The bench could not be run to its end.
@@ -212,6 +216,7 @@ impl Bench {
             Kind::Fairness => self.fairness().await?,
             Kind::Growth => self.growth().await?,
             Kind::Sinks => self.sinks().await?,
+            Kind::Restart => self.restarts().await?,
         }
         Ok(())
     }

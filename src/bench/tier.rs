@@ -19,7 +19,6 @@ use super::{
 use crate::{
     config::{Config, Layers},
     credentials::Credentials,
-    stage::Stage,
     standin::sink::{BULK_PATH, Summary},
     store::{self, Store},
 };
@@ -139,23 +138,6 @@ impl Tier {
         Ok(tier)
     }
 
-    /// Starts every role and waits until all are ready.
-    pub(super) async fn start_roles(&mut self) -> Result<(), BenchError> {
-        match self.kind {
-            Kind::Embedded => self.start_role("tsms up", &["up"], self.ingress).await,
-            Kind::Fleet => {
-                let listen = self.ingress.to_string();
-                self.start_role("ingress", &["ingress", "--listen", &listen], self.ingress)
-                    .await?;
-                let ops = spare_address()?;
-                let listen = ops.to_string();
-                self.start_role("scheduler", &["scheduler", "--ops-listen", &listen], ops)
-                    .await?;
-                self.start_workers().await
-            }
-        }
-    }
-
     /// `tsms up` under another name, with settings that go over all others.
     pub(super) async fn start_up(&mut self, name: &str, settings: &[(&str, &str)]) -> Result<(), BenchError> {
         let usual = self.settings.clone();
@@ -167,39 +149,13 @@ impl Tier {
         started
     }
 
-    /// One process for each stage.
-    pub(super) async fn start_workers(&mut self) -> Result<(), BenchError> {
-        for stage in Stage::ALL {
-            let ops = spare_address()?;
-            let listen = ops.to_string();
-            let words = ["worker", stage.name(), "--ops-listen", &listen];
-            self.start_role(stage.name(), &words, ops).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the processes with these names, as a supervisor does.
-    pub(super) async fn stop(&mut self, names: &[&str]) -> Result<(), BenchError> {
-        let all = std::mem::take(&mut self.processes);
-        let (ending, staying): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|process| names.contains(&process.name.as_str()));
-        self.processes = staying;
-        for ended in futures::future::join_all(ending.into_iter().map(Process::stop)).await {
-            ended?;
-        }
-        Ok(())
-    }
-
-    /// Ends every role, then the servers.
-    pub(super) async fn stop_all(&mut self) -> Result<(), BenchError> {
-        let roles: Vec<String> = self.ops.keys().cloned().collect();
-        let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-        self.stop(&roles).await?;
-        self.stop(&["sink", "mariadbd", "redis"]).await
-    }
-
-    async fn start_role(&mut self, name: &str, words: &[&str], ops: SocketAddr) -> Result<(), BenchError> {
+    /// Starts a process and waits until it says at `ops` that it is ready.
+    pub(super) async fn start_role(
+        &mut self,
+        name: &str,
+        words: &[&str],
+        ops: SocketAddr,
+    ) -> Result<(), BenchError> {
         let mut command = Command::new(&self.program);
         command.args(words);
         command.envs(self.settings.iter().map(|(key, value)| (key, value)));
@@ -340,6 +296,8 @@ fn settings(
         ("LIMITS__TENANT__QUOTA", UNREACHED.to_string()),
         ("LIMITS__GLOBAL__QUOTA", UNREACHED.to_string()),
         ("INGRESS__MAX_CONNECTIONS_PER_ADDRESS", "11000".to_owned()),
+        // What a load balancer needs to see that an ingress leaves.
+        ("INGRESS__DRAIN_NOTICE_MS", "1000".to_owned()),
         ("FORWARDING__ENABLED", "true".to_owned()),
         ("FORWARDING__ENDPOINT", bulk_url(sink)),
         ("FORWARDING__TOKEN", SINK_TOKEN.to_owned()),

@@ -82,6 +82,8 @@ enum ScenarioWord {
     Growth,
     /// Fifty sinks, then the same with five that hang.
     Sinks,
+    /// Every role restarted, one after the other, under load.
+    Restart,
 }
 
 impl ScenarioWord {
@@ -97,6 +99,7 @@ impl ScenarioWord {
             Self::Fairness => Kind::Fairness,
             Self::Growth => Kind::Growth,
             Self::Sinks => Kind::Sinks,
+            Self::Restart => Kind::Restart,
         }
     }
 }

@@ -134,20 +134,24 @@ fn list(breakers: &[Breaker], json: bool) -> Result<(), Failure> {
                 never if never.as_micros() == 0 => "-".to_owned(),
                 at => at.to_rfc3339(0),
             };
-            let why = match &breaker.force {
-                Some(force) if force.until > now => format!(
-                    "{}: {} (until {})",
-                    force.owner,
-                    force.reason,
-                    force.until.to_rfc3339(0)
-                ),
-                _ => breaker.cause.clone(),
-            };
             let state = breaker.stance(now).word().to_owned();
-            [breaker.sink.clone(), state, since, why]
+            [breaker.sink.clone(), state, since, why(breaker, now)]
         })
         .collect();
     Ok(print::table(["sink", "state", "since", "why"], &rows)?)
+}
+
+/// Why it is as it is: an order that stands, or what the sink did last.
+pub(super) fn why(breaker: &Breaker, now: Timestamp) -> String {
+    match &breaker.force {
+        Some(force) if force.until > now => format!(
+            "{}: {} (until {})",
+            force.owner,
+            force.reason,
+            force.until.to_rfc3339(0)
+        ),
+        _ => breaker.cause.clone(),
+    }
 }
 
 fn history(events: Vec<ActionRow>, json: bool) -> Result<(), Failure> {

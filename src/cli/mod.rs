@@ -25,6 +25,7 @@ mod sim;
 mod sink;
 mod sinks;
 mod token;
+mod top;
 mod up;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -91,6 +92,7 @@ enum Command {
     #[command(subcommand)]
     Sinks(sinks::SinksCommand),
     Scale(scale::ScaleArgs),
+    Top(top::Args),
     Doctor(doctor::Args),
     #[command(subcommand)]
     Metrics(metrics::MetricsCommand),
@@ -139,6 +141,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Limits(command) => limits::run(&setup, command).await,
         Command::Sinks(command) => sinks::run(&setup, command).await,
         Command::Scale(args) => scale::run(&setup, args).await,
+        Command::Top(args) => top::run(&setup, args).await,
         Command::Doctor(args) => doctor::run(&setup, &args).await,
         Command::Metrics(command) => metrics::run(&command),
         Command::Config(command) => config::run(&setup, &command),

@@ -21,21 +21,27 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Columns as wide as their widest cell. Nothing but the header tells that there are no rows.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
-    let header = header.map(str::to_owned);
-    let lines: Vec<&[String; N]> = std::iter::once(&header).chain(rows).collect();
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(*line) {
+    columns(&header, rows.iter().map(<[String; N]>::as_slice))
+}
+
+/// The same where the number of columns is not fixed.
+pub(super) fn columns<'r>(
+    header: &[&str],
+    rows: impl Iterator<Item = &'r [String]> + Clone,
+) -> io::Result<()> {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows.clone() {
+        for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    for cells in lines {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        line(padded.join("  ").trim_end())?;
+    let padded = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        line(cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    padded(&mut header.iter().copied())?;
+    for row in rows {
+        padded(&mut row.iter().map(String::as_str))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tsms::{
     domain::time::Timestamp,
     scheduler::budget::Budget,
     stage::Stage,
-    store::{NewWidth, Staff, Store, Width},
+    store::{NewWidth, Staff, Store, StoreError, Width},
 };
 
 use super::{Failure, Setup, fail::Exit, print};
@@ -83,13 +83,13 @@ pub(super) async fn run(setup: &Setup, args: ScaleArgs) -> Result<(), Failure> {
 }
 
 /// What each queue is worked on with: the width asked for, and the workers that are alive.
-struct State {
+pub(super) struct State {
     widths: Vec<Width>,
     staff: Vec<Staff>,
 }
 
 impl State {
-    async fn read(config: &Config, store: &Store) -> Result<Self, Failure> {
+    pub(super) async fn read(config: &Config, store: &Store) -> Result<Self, StoreError> {
         let alive = Timestamp::now().minus(config.fleet.lease_ms.duration());
         Ok(Self {
             widths: store.widths().await?,
@@ -102,7 +102,14 @@ impl State {
         self.widths.iter().find(|width| width.queue == stage.name())
     }
 
-    fn staff(&self, stage: Stage) -> (u64, u64) {
+    /// The width that each process is to have, set or from the settings.
+    pub(super) fn width(&self, config: &Config, stage: Stage) -> u64 {
+        self.asked(stage)
+            .map_or_else(|| config.width(stage), |width| width.concurrency)
+    }
+
+    /// The processes that are alive, and the sets that they work on at a time together.
+    pub(super) fn staff(&self, stage: Stage) -> (u64, u64) {
         let found = self.staff.iter().find(|staff| staff.queue == stage.name());
         found.map_or((0, 0), |staff| (staff.processes, staff.concurrency))
     }
@@ -114,7 +121,7 @@ async fn show(config: &Config, store: &Store, json: bool) -> Result<(), Failure>
     for stage in Stage::ALL {
         let (processes, sets) = state.staff(stage);
         let asked = state.asked(stage);
-        let width = asked.map_or_else(|| config.width(stage), |width| width.concurrency);
+        let width = state.width(config, stage);
         let pinned = asked.map(|width| width.pinned_until).filter(|until| *until > now);
         let pinned = pinned.map(|until| until.to_rfc3339(0));
         if json {

@@ -83,7 +83,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<String> {
 
 /// See [`Config::check_fleet`].
 pub(super) fn fleet(config: &Config) -> Result<(), ConfigError> {
-    if config.queue.url.reveal().starts_with("memory:") {
+    if config.queue.in_memory() {
         return Err(ConfigError(vec![
             "queue.url: memory: is inside one process and no other role can see it; set redis://… \
              (TSMS__QUEUE__URL), or run everything in one process with `tsms up`"

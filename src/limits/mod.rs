@@ -120,7 +120,7 @@ impl Limiter {
         queue: &config::Queue,
         stop: &CancellationToken,
     ) -> Result<Self, LimiterError> {
-        if queue.url.reveal().starts_with("memory:") {
+        if queue.in_memory() {
             return Ok(Self::alone(settings));
         }
         let shared = Shared::start(settings, queue, stop);

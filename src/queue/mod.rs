@@ -13,6 +13,7 @@ mod fair;
 mod feed;
 mod line;
 mod memory;
+mod progress;
 mod redis;
 mod shell;
 mod valve;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use progress::{Moved, Progress};
 pub use valve::{Flow, Valve};
 
 use self::fair::Lanes;
@@ -60,15 +62,6 @@ pub struct Depth {
     /// server. For a job that was delayed this is when it became due, not [`Job::enqueued_at`]: the
     /// ready jobs are taken in this order, so whatever was pushed before it is gone.
     pub oldest: Option<Timestamp>,
-}
-
-/// How much work a queue has, and had in all. Two of these tell the rate at which it is worked off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Jobs that are due and not acknowledged.
-    pub left: u64,
-    /// Jobs ever put among the due ones; a queue that was lost begins anew.
-    pub added: u64,
 }
 
 /// What the queue server says of itself.

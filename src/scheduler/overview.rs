@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     domain::{breaker, time::Timestamp},
-    queue::{Progress, Queue, QueueError},
+    queue::{Moved, Progress, Queue, QueueError},
     stage::Stage,
     store::{Store, StoreError},
     telemetry::metrics,
@@ -110,46 +110,35 @@ async fn breakers(store: &Store, now: Timestamp) -> Result<(), StoreError> {
 struct Rate {
     /// Where the span that is measured began.
     since: Option<(Instant, Progress)>,
-    /// Jobs worked off within the last whole span, and how long it was.
-    last: Option<(u64, Duration)>,
+    /// What moved within the last whole span, and how long it was.
+    last: Option<(Moved, Duration)>,
 }
 
 impl Rate {
     /// What is left divided by the rate of the last span; a day where nothing moves.
     fn time_to_drain(&mut self, now: Progress, at: Instant) -> Duration {
-        let worked_off = |before: Progress| {
-            let added = now.added.saturating_sub(before.added);
-            (before.left.saturating_add(added)).saturating_sub(now.left)
-        };
-        match self.since {
-            // A queue that was lost begins anew.
-            Some((_, before)) if now.added < before.added => {
+        let (began, before) = *self.since.get_or_insert((at, now));
+        let span = at.duration_since(began);
+        let moved = now.since(before);
+        match moved {
+            None => {
                 *self = Self {
                     since: Some((at, now)),
                     last: None,
                 }
             }
-            Some((began, before)) if at.duration_since(began) >= SPAN => {
-                self.last = Some((worked_off(before), at.duration_since(began)));
+            Some(moved) if span >= SPAN => {
+                self.last = Some((moved, span));
                 self.since = Some((at, now));
             }
             Some(_) => {}
-            None => self.since = Some((at, now)),
         }
         if now.left == 0 {
             return Duration::ZERO;
         }
-        let measured = self.last.or_else(|| {
-            let (began, before) = self.since?;
-            Some((worked_off(before), at.duration_since(began)))
-        });
-        match measured {
-            Some((jobs @ 1.., took)) => {
-                let millis = took.as_millis().saturating_mul(now.left.into()) / u128::from(jobs);
-                DAY.min(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
-            }
-            _ => DAY,
-        }
+        let measured = self.last.or_else(|| Some((moved?, span)));
+        let drain = measured.and_then(|(moved, span)| moved.time_to_drain(now.left, span));
+        drain.map_or(DAY, |drain| drain.min(DAY))
     }
 }
 

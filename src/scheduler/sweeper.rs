@@ -29,15 +29,23 @@ use crate::{
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// Sweeps round after round until `stop`. Sales that wait because forwarding is switched off are left
-/// in peace.
+/// in peace. Queues in memory are empty when the process starts: what the one before left unfinished is
+/// enqueued at once, without waiting for its grace.
 pub async fn run(store: Store, queue: Queue, config: Arc<Config>, stop: CancellationToken) {
     let settings = &config.sweeper;
     let now = Timestamp::now();
-    let mut lines: Vec<(Line, Option<Instant>)> = Source::all()
-        .filter(|source| source.stage() != Stage::Forwarding || config.forwarding.enabled)
-        .map(|source| (Line::new(source, now), None))
-        .collect();
+    let sources = || Source::all().filter(|it| it.stage() != Stage::Forwarding || config.forwarding.enabled);
+    let mut lines: Vec<(Line, Option<Instant>)> =
+        sources().map(|source| (Line::new(source, now), None)).collect();
     let rounds = async {
+        if config.queue.in_memory() {
+            match enqueue_due(&store, &queue, settings, sources()).await {
+                Ok(rebuilt) => tracing::info!(jobs = rebuilt.sum(), "enqueued what was left unfinished"),
+                Err(error) => {
+                    tracing::warn!(%error, "not all that was left unfinished could be enqueued yet")
+                }
+            }
+        }
         loop {
             tokio::time::sleep(settings.interval_ms.duration()).await;
             for (line, logged_at) in &mut lines {
@@ -76,6 +84,12 @@ pub struct Rebuilt {
     pub jobs: Vec<(Stage, u64)>,
 }
 
+impl Rebuilt {
+    fn sum(&self) -> u64 {
+        self.jobs.iter().map(|(_, jobs)| jobs).sum()
+    }
+}
+
 /// Enqueues everything that is due, whatever the queues hold already: `tsms queue rebuild`.
 /// Doubles are harmless, every stage is idempotent.
 ///
@@ -86,6 +100,15 @@ pub async fn rebuild(
     queue: &Queue,
     settings: &config::Sweeper,
 ) -> Result<Rebuilt, SweepError> {
+    enqueue_due(store, queue, settings, Source::all()).await
+}
+
+async fn enqueue_due(
+    store: &Store,
+    queue: &Queue,
+    settings: &config::Sweeper,
+    sources: impl Iterator<Item = Source>,
+) -> Result<Rebuilt, SweepError> {
     let now = Timestamp::now();
     let window = Window {
         before: now,
@@ -93,7 +116,7 @@ pub async fn rebuild(
         limit: settings.page,
     };
     let mut rebuilt = Rebuilt::default();
-    for source in Source::all() {
+    for source in sources {
         let stage = source.stage();
         let mut jobs = 0;
         let mut cursor = pages::start(store, source).await?;

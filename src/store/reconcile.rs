@@ -120,13 +120,10 @@ impl Store {
         // Ends: the span is halved each time.
         while low < high {
             let middle = low + (high - low) / 2;
-            let rows = self.inner.db.fetch(&NEXT_ROW, 1, &[middle.into()]).await?;
-            let Some(row) = rows.first() else {
+            let Some((id, created_at)) = self.next_sale(middle).await? else {
                 high = middle;
                 continue;
             };
-            let mut cells = row.cells();
-            let (id, created_at) = (cells.int()?, cells.time()?);
             if created_at < at {
                 low = id.min(high);
             } else {
@@ -134,6 +131,14 @@ impl Store {
             }
         }
         Ok(low)
+    }
+
+    /// The first sale with an id above `after`: its id and when it was recorded.
+    pub(super) async fn next_sale(&self, after: i64) -> Result<Option<(i64, Timestamp)>, StoreError> {
+        let rows = self.inner.db.fetch(&NEXT_ROW, 1, &[after.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut cells = row.cells();
+        Ok(Some((cells.int()?, cells.time()?)))
     }
 
     /// The valid sales with ids above `after` and up to `up_to` that were sold from `from` to before `to`,

@@ -6,4 +6,5 @@ pub mod host;
 pub mod logs;
 pub mod metrics;
 pub mod reference;
+pub mod scrape;
 pub mod traces;

@@ -19,6 +19,7 @@ fn every_command_explains_itself() {
         &["queue", "pause", "--help"],
         &["scale", "set", "--help"],
         &["doctor", "--help"],
+        &["top", "--help"],
         &["metrics", "dashboards", "--help"],
         &["config", "check", "--help"],
         &["checksum", "compute", "--help"],

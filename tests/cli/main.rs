@@ -13,3 +13,4 @@ mod help;
 mod limits;
 mod run;
 mod sinks;
+mod top;

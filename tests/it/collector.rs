@@ -53,6 +53,8 @@ pub(crate) struct Told {
     pub(crate) links: Vec<(String, String)>,
     pub(crate) nanos: (u64, u64),
     pub(crate) facts: HashMap<String, String>,
+    /// Spans in its POST, it included.
+    pub(crate) together: usize,
     /// What is known of the process that told it.
     pub(crate) source: HashMap<String, String>,
 }
@@ -114,9 +116,15 @@ async fn take(State((manner, sent)): State<Shared>, headers: HeaderMap, body: By
     let request = ExportTraceServiceRequest::decode(body).unwrap();
     for part in request.resource_spans {
         let source = facts(part.resource.unwrap().attributes);
-        for span in part.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+        let spans: Vec<WireSpan> = part
+            .scope_spans
+            .into_iter()
+            .flat_map(|scope| scope.spans)
+            .collect();
+        let together = spans.len();
+        for span in spans {
             // The test may have ended before the system it looked at.
-            sent.send(told(span, source.clone())).ok();
+            sent.send(told(span, together, source.clone())).ok();
         }
     }
     let rejected_spans = match manner {
@@ -133,7 +141,7 @@ async fn take(State((manner, sent)): State<Shared>, headers: HeaderMap, body: By
     ([(CONTENT_TYPE, "application/x-protobuf")], answer.encode_to_vec()).into_response()
 }
 
-fn told(span: WireSpan, source: HashMap<String, String>) -> Told {
+fn told(span: WireSpan, together: usize, source: HashMap<String, String>) -> Told {
     let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let failed = span.status.filter(|status| status.code != 0);
     Told {
@@ -148,6 +156,7 @@ fn told(span: WireSpan, source: HashMap<String, String>) -> Told {
             .collect(),
         nanos: (span.start_time_unix_nano, span.end_time_unix_nano),
         facts: facts(span.attributes),
+        together,
         source,
     }
 }

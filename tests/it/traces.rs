@@ -62,7 +62,12 @@ async fn unswept(tier: Tier, collector: &Collector) -> World {
         scheduler: false,
         ..Roles::all()
     };
-    World::start_roles(tier, &collector.settings("sample_per_million = 0"), &roles).await
+    World::start_roles(
+        tier,
+        &collector.settings("sample_per_million = 0\nbatch_spans = 2"),
+        &roles,
+    )
+    .await
 }
 
 fn named<'a>(spans: &'a [Told], name: &str) -> Vec<&'a Told> {
@@ -103,6 +108,7 @@ async fn a_sampled_sale_is_one_trace_to_the_web_application(tier: Tier) {
     for span in spans {
         assert!(span.nanos.0 > 0 && span.nanos.0 <= span.nanos.1, "{span:?}");
         assert_eq!(span.failed, None, "{span:?}");
+        assert!(span.together <= 2, "traces.batch_spans");
         assert_eq!(span.source["service.name"], "tsms");
         assert_eq!(span.source["service.version"], env!("CARGO_PKG_VERSION"));
         let role = "ingress,validation,processing,forwarding,audit,notification";

@@ -98,6 +98,26 @@ async fn two_sweepers_bring_home_what_no_queue_knows_of() {
     tokio::time::timeout(DEADLINE, tasks.wait()).await.unwrap();
 }
 
+#[tokio::test]
+async fn queues_in_memory_are_filled_anew_when_a_process_starts() {
+    // Long enough that no round ever comes.
+    let never = Millis::new(3_600_000);
+    let world = World::new(|config| {
+        config.sweeper.interval_ms = never;
+        config.sweeper.grace_ms = never;
+        config.sweeper.page = 7;
+    })
+    .await;
+    for seed in 0..20_u64 {
+        world.accept(0, 1, false, seed).await;
+    }
+    let (queue, tasks) = start(&world, 1).await;
+    audited(&world, &queue, 20 * 3).await;
+    assert_eq!(world.sink.summary().distinct, 20);
+    world.stop.cancel();
+    tokio::time::timeout(DEADLINE, tasks.wait()).await.unwrap();
+}
+
 /// Forgets its jobs without working on them, and tells which there were.
 #[derive(Clone)]
 struct Idle(Arc<watch::Sender<BTreeSet<i64>>>);

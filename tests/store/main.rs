@@ -20,6 +20,7 @@ mod access;
 mod alerting;
 mod auditing;
 mod breakers;
+mod busiest;
 mod dead_letters;
 mod deciding;
 mod directory;
@@ -118,6 +119,8 @@ on_both! {
         an_alert_has_a_beginning_reminders_and_an_end,
         the_bound_of_an_hour_holds_and_loses_nothing,
         a_message_is_delivered_by_one;
+    busiest:
+        tenants_are_counted_within_the_time_and_the_bound;
     reversing:
         one_of_many_voids_wins,
         a_sale_void_before_its_decision_is_never_sent,

@@ -187,3 +187,49 @@ async fn gather(line: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>, most: us
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn exporter(endpoint: &str) -> Result<Option<Exporter>, SetupError> {
+        let mut config = Layers::read(None, Vec::new()).unwrap().config().unwrap();
+        config.traces.endpoint = endpoint.to_owned();
+        Exporter::new(&config, "all")
+    }
+
+    #[test]
+    fn an_address_that_may_not_be_called_is_told_at_start() {
+        assert!(exporter("").unwrap().is_none(), "off");
+        for good in [
+            "http://127.0.0.1:4318/v1/traces",
+            "https://collector.example/v1/traces",
+        ] {
+            assert!(exporter(good).unwrap().is_some(), "{good}");
+        }
+        for bad in [
+            "http://169.254.169.254/v1/traces",
+            "http://",
+            "ftp://collector.example/",
+        ] {
+            let error = exporter(bad).err().unwrap().to_string();
+            assert!(error.contains("traces.endpoint"), "{bad}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_every_tracer_is_not_the_end_of_the_exporter() {
+        let (tracer, line) = mpsc::channel(1);
+        drop(tracer);
+        let stop = CancellationToken::new();
+        let sending = exporter("http://127.0.0.1:1/")
+            .unwrap()
+            .unwrap()
+            .run(line, stop.clone());
+        tokio::pin!(sending);
+        assert!(futures::poll!(&mut sending).is_pending());
+        stop.cancel();
+        sending.await;
+    }
+}

@@ -100,6 +100,7 @@ async fn a_stall_counts_for_everyone_who_was_due_meanwhile() {
         offset: Duration::ZERO,
         connections: 1,
         expect: 200,
+        tries: 1,
     };
     let tally = open(address, vec![stream]).await.unwrap().remove(0);
     assert_eq!((tally.good, tally.lag.count()), (10, 10));
