@@ -175,11 +175,16 @@ impl Site {
         self.over = true;
     }
 
+    /// What an expression gives now.
+    pub(crate) async fn query(&self, expression: &str) -> String {
+        self.prometheus.query(expression).await
+    }
+
     /// Waits until an expression gives something.
     pub(crate) async fn shows(&self, expression: &str) {
         let deadline = Instant::now() + DEADLINE;
         let mut turn = interval(Duration::from_millis(250));
-        while self.prometheus.query(expression).await.is_empty() {
+        while self.query(expression).await.is_empty() {
             assert!(
                 Instant::now() < deadline,
                 "{}: {expression} in vain",
