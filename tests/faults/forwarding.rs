@@ -17,7 +17,7 @@ scenarios!(start(), {
 
 async fn start() -> Site {
     // A probe must not be quicker than the person.
-    let edit = |text: String| text.replace("breaker_open_ms = 200", "breaker_open_ms = 6000");
+    let edit = |text: String| text.replace("breaker_open_ms = 200", "breaker_open_ms = 4000");
     Site::start("", edit).await
 }
 
@@ -65,7 +65,7 @@ async fn failing(site: &mut Site) {
     site.cure().await;
     overloaded.abort();
     site.over().await;
-    drop(traffic);
+    traffic.end().await;
     site.fleet.drain().await;
 }
 

@@ -46,6 +46,7 @@ mod security;
 mod server;
 mod site;
 mod supervisor;
+mod tills;
 mod tls;
 
 /// Makes the test of a site: its pages one after the other, each with its scenario.

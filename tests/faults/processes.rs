@@ -74,7 +74,7 @@ async fn short_of_capacity(site: &mut Site) {
     site.look(&["forwarding"]).await;
     site.cure().await;
     site.over().await;
-    drop(traffic);
+    traffic.end().await;
     site.fleet.sink.set_mode(Mode::OK);
     site.fleet.drain().await;
 }

@@ -104,7 +104,7 @@ impl Prometheus {
     /// Waits until no alert of this name fires, and for a moment to see that it stays so.
     pub(crate) async fn is_quiet(&self, alert: &str, port: Option<u16>) {
         let deadline = Instant::now() + DEADLINE;
-        let mut turn = interval(Duration::from_millis(700));
+        let mut turn = interval(Duration::from_millis(500));
         let mut quiet = 0;
         while quiet < QUIET {
             turn.tick().await;

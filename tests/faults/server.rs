@@ -17,6 +17,7 @@ impl Database {
     /// Makes a data folder and starts one; takes seconds.
     pub(crate) fn start() -> Self {
         let folder = TempDir::with_prefix("tsms-mariadb-").unwrap();
+        std::fs::create_dir(folder.path().join("tmp")).unwrap();
         let install = Command::new("mariadb-install-db")
             .args([
                 "--no-defaults",
@@ -25,6 +26,7 @@ impl Database {
             ])
             .arg(user())
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .arg(format!("--tmpdir={}", folder.path().join("tmp").display()))
             .output()
             .unwrap();
         assert!(
@@ -75,6 +77,7 @@ fn run(folder: &Path, port: u16) -> Guarded {
         ])
         .args(["--innodb-buffer-pool-size=64M", "--max-connections=300"])
         .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--tmpdir={}", folder.join("tmp").display()))
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--pid-file={}", folder.join("pid").display()))
         .arg(format!("--port={port}"));

@@ -5,10 +5,7 @@ use std::{
     io,
     path::Path,
     process::{Output, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
@@ -18,14 +15,8 @@ use tokio::{
     process::Command,
     time::{Instant, interval, timeout},
 };
-use tokio_util::sync::CancellationToken;
-use tsms::{
-    domain::checksum::Version,
-    standin::sim::{self, Counters, SimOptions},
-};
 
 use crate::{
-    bodies,
     mariadb::MariaDb,
     pages::{Block, Page},
     procfile::Processes,
@@ -51,8 +42,9 @@ pub(crate) struct Site {
     listener: TcpListener,
     home: TempDir,
     variables: Vec<(String, String)>,
-    http: reqwest::Client,
-    seed: AtomicU64,
+    pub(crate) http: reqwest::Client,
+    /// Of the next sale.
+    pub(crate) seed: AtomicU64,
     page: Page,
     /// The process id and the port of the process at whose machine the person sits.
     machine: Option<(i32, u16)>,
@@ -338,61 +330,9 @@ impl Site {
         jiff::Timestamp::now().to_zoned(zone).date().to_string()
     }
 
-    /// A seed that no sale of this site had.
-    fn seed(&self) -> u64 {
-        self.seed.fetch_add(1000, Ordering::Relaxed)
-    }
-
-    /// Posts a batch of valid sales of the first till; gives the status of the answer.
-    pub(crate) async fn sell(&self, sales: usize) -> u16 {
-        let token = self.fleet.tills[0].token.clone();
-        self.sell_with(sales, &token).await
-    }
-
-    /// The same with a token of the test's own.
-    pub(crate) async fn sell_with(&self, sales: usize, token: &str) -> u16 {
-        let till = &self.fleet.tills[0];
-        let body = if sales == 1 {
-            bodies::sale(till, Version::V21, self.seed())
-        } else {
-            bodies::batch(till, Version::V21, sales, self.seed())
-        };
-        let request = self
-            .http
-            .post(format!("{}{}", self.fleet.base(), sim::SUBMIT_PATH))
-            .bearer_auth(token)
-            .header("content-type", "application/json")
-            .body(body.body);
-        request.send().await.unwrap().status().as_u16()
-    }
-
-    /// Tills that post `rate` submissions a second until the guard is dropped.
-    pub(crate) fn traffic(&self, rate: u32) -> Traffic {
-        let options = SimOptions {
-            rate,
-            count: 1_000_000,
-            batch_share: 0,
-            replay_share: 0,
-            flawed_share: 0,
-            ..SimOptions::new(self.fleet.base(), self.fleet.tills.clone(), self.seed())
-        };
-        let stop = CancellationToken::new();
-        tokio::spawn(sim::run(options, Arc::new(Counters::default()), stop.clone()));
-        Traffic(stop)
-    }
-
     /// Ends the site: nothing may be left to do, and every process must end well.
     pub(crate) async fn stop(self) {
         self.fleet.drain().await;
         self.fleet.stop();
-    }
-}
-
-/// Simulated tills at work.
-pub(crate) struct Traffic(CancellationToken);
-
-impl Drop for Traffic {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

@@ -92,11 +92,12 @@ impl MariaDb {
         let folder = TempDir::with_prefix("tsms-mariadb-").expect("a folder").keep();
         let port = spare_port();
         // `read` returns at the end of the input; the server in the background does not share it.
-        let script = r#"folder=$1 user=$2; shift 2
+        // A server that starts removes temporary tables from its folder for them, so each has its own.
+        let script = r#"folder=$1 user=$2; shift 2; mkdir "$folder/tmp"
             if mariadb-install-db --no-defaults --auth-root-authentication-method=normal \
-                --skip-test-db "$user" --datadir="$folder/data" >&2
+                --skip-test-db "$user" --datadir="$folder/data" --tmpdir="$folder/tmp" >&2
             then
-                mariadbd --no-defaults "$user" --datadir="$folder/data" "$@" & server=$!
+                mariadbd --no-defaults "$user" --datadir="$folder/data" --tmpdir="$folder/tmp" "$@" & server=$!
                 exec 2>/dev/null # the end of the messages is the end of the server
                 read -r _
                 kill -9 "$server"; wait "$server"
