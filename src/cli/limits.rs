@@ -58,17 +58,9 @@ pub(super) enum LimitsCommand {
 }
 
 #[derive(Args)]
-#[group(id = "subject", required = true, multiple = false, args = ["terminal", "tenant", "address"])]
 pub(super) struct OrderArgs {
-    /// Id or serial number of the terminal it is about.
-    #[arg(long)]
-    terminal: Option<String>,
-    /// Id or code of the tenant it is about.
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Address it is about.
-    #[arg(long)]
-    address: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    who: WhoArgs,
     /// When it ends; at most 30 days.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=43_200))]
     minutes: u32,
@@ -78,6 +70,21 @@ pub(super) struct OrderArgs {
     /// Why, for whoever finds it.
     #[arg(long)]
     reason: String,
+}
+
+/// One of them, and no more. A group takes in every member of its struct, so it has one of its own.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct WhoArgs {
+    /// Id or serial number of the terminal it is about.
+    #[arg(long)]
+    terminal: Option<String>,
+    /// Id or code of the tenant it is about.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Address it is about.
+    #[arg(long)]
+    address: Option<std::net::IpAddr>,
 }
 
 pub(super) async fn run(setup: &Setup, command: LimitsCommand) -> Result<(), Failure> {
@@ -120,7 +127,7 @@ async fn top(store: &Store, since: Timestamp, limit: usize, json: bool) -> Resul
 }
 
 async fn give(store: &Store, kind: OrderKind, args: OrderArgs) -> Result<(), Failure> {
-    let subject = match (args.terminal, args.tenant, args.address) {
+    let subject = match (args.who.terminal, args.who.tenant, args.who.address) {
         (Some(word), ..) => Subject::Terminal(find_terminal(store, &word).await?.id),
         (_, Some(word), _) => Subject::Tenant(find_tenant(store, &word).await?.id),
         (_, _, Some(address)) => Subject::Address(address.to_canonical()),

@@ -7,6 +7,7 @@ use http::{HeaderMap, header, request::Parts};
 
 use super::{
     App,
+    client_addr::ClientAddr,
     deadline::Deadline,
     error::Error,
     identities::Known,
@@ -119,6 +120,15 @@ pub(super) async fn known(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known
     Ok(known)
 }
 
+/// The same for whoever is no administrator. From an address that is kept out no token is looked at: a guess
+/// costs no look-up there, and is no event.
+pub(super) async fn bearer(parts: &mut Parts, app: &Arc<App>) -> Result<Arc<Known>, Error> {
+    if let Some(client) = parts.extensions.get::<ClientAddr>() {
+        quota::address(app, client.0)?;
+    }
+    known(parts, app).await
+}
+
 /// Reads what a token stands for. The first use of a token that was sent over the network confirms
 /// that it arrived, and starts the overlap of the one it replaces.
 async fn look_up(app: &App, plain: &str) -> Result<Option<Identity>, StoreError> {
@@ -179,7 +189,7 @@ async fn turn_away(app: &App, known: &Known, standing: Standing, trail: &Trail) 
 }
 
 async fn admit(parts: &mut Parts, app: &Arc<App>, ability: &'static str) -> Result<Arc<Till>, Error> {
-    let known = known(parts, app).await?;
+    let known = bearer(parts, app).await?;
     let admitted = known.admit(ability, Timestamp::now());
     if admitted == Err(Error::TerminalInactive)
         && let (Some(till), Some(trail)) = (&known.till, Trail::of(parts))
@@ -236,7 +246,7 @@ impl FromRequestParts<Arc<App>> for Bearer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        known(parts, app).await.map(Self)
+        bearer(parts, app).await.map(Self)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
-use super::{App, caller::Till, client_addr::ClientAddr, error::Error};
+use super::{App, caller::Till, error::Error};
 use crate::{
     config,
     domain::{orders::Subject, time::Timestamp},
@@ -42,17 +42,24 @@ impl Slot {
     }
 }
 
+/// Turns away who asks from an address that an order of a person keeps out.
+pub(super) fn address(app: &App, client: IpAddr) -> Result<(), Error> {
+    let now = Timestamp::now();
+    match app.orders.blocked(Subject::Address(client), now) {
+        Some(end) => Err(Error::Blocked {
+            retry_after: app.retry_after.about(end.since(now)),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Counts a request of a till: its own bucket, its tenant's and everybody's, all or none. An order of
 /// a person keeps it out, or lets it through its own buckets.
 pub(super) async fn till(app: &App, till: &Till, extensions: &Extensions) -> Result<(), Error> {
     let (tenant, terminal) = (till.tenant.id, till.terminal.id);
     let subjects = [Subject::Terminal(terminal), Subject::Tenant(tenant)];
-    let address = extensions
-        .get::<ClientAddr>()
-        .map(|client| Subject::Address(client.0));
     let now = Timestamp::now();
-    let all = subjects.into_iter().chain(address);
-    let ends = all.filter_map(|one| app.orders.blocked(one, now));
+    let ends = subjects.iter().filter_map(|one| app.orders.blocked(*one, now));
     if let Some(end) = ends.max() {
         return Err(Error::Blocked {
             retry_after: app.retry_after.about(end.since(now)),
@@ -74,14 +81,9 @@ pub(super) async fn attempt(
     serial: &str,
     extensions: &Extensions,
 ) -> Result<(), Error> {
-    let (subject, now) = (Subject::Address(client), Timestamp::now());
-    if let Some(end) = app.orders.blocked(subject, now) {
-        return Err(Error::Blocked {
-            retry_after: app.retry_after.about(end.since(now)),
-        });
-    }
+    address(app, client)?;
     let mut buckets = vec![Bucket::auth_serial(serial)];
-    if !app.orders.allowed(subject, now) {
+    if !app.orders.allowed(Subject::Address(client), Timestamp::now()) {
         buckets.push(Bucket::auth_address(client));
     }
     count(app, &buckets, extensions).await

@@ -10,6 +10,7 @@ mod config;
 mod directory;
 mod dlq;
 mod help;
+mod limits;
 mod run;
 mod sinks;
 mod top;

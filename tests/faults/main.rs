@@ -34,14 +34,19 @@ mod servers;
 use it::{answer, bodies, contract, left, procfile, world};
 
 mod coverage;
+mod database;
+mod disk;
 mod forwarding;
 mod pages;
+mod processes;
 mod prometheus;
-#[allow(dead_code, reason = "for the pages that are still to be carried out")]
+mod queues;
+mod redis;
+mod security;
 mod server;
-#[allow(dead_code, reason = "for the pages that are still to be carried out")]
 mod site;
 mod supervisor;
+mod tls;
 
 /// Makes the test of a site: its pages one after the other, each with its scenario.
 macro_rules! scenarios {

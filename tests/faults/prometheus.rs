@@ -3,6 +3,7 @@
 
 use std::{fmt::Write as _, path::Path, process::Command, time::Duration};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use serde_yaml_ng::Value as Yaml;
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ pub(crate) struct Prometheus {
     base: String,
     http: reqwest::Client,
     server: Guarded,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Prometheus {
@@ -68,32 +69,46 @@ impl Prometheus {
             base: format!("http://127.0.0.1:{port}/api/v1"),
             http: reqwest::Client::new(),
             server,
-            _folder: folder,
+            folder,
         }
     }
 
-    /// Waits until an alert of this name fires.
-    pub(crate) async fn fires(&self, alert: &str) {
+    /// Scrapes one more, that has TLS.
+    pub(crate) fn watch_tls(&mut self, job: &str, port: u16) {
+        let file = self.folder.path().join("prometheus.yml");
+        let mut config = std::fs::read_to_string(&file).unwrap();
+        writeln!(
+            config,
+            "- {{ job_name: {job}, scheme: https, tls_config: {{ insecure_skip_verify: true }}, \
+             static_configs: [{{ targets: [\"127.0.0.1:{port}\"] }}] }}"
+        )
+        .unwrap();
+        std::fs::write(file, config).unwrap();
+        self.server.signal(Signal::SIGHUP);
+    }
+
+    /// Waits until an alert of this name fires, about this port where one is given.
+    pub(crate) async fn fires(&self, alert: &str, port: Option<u16>) {
         let deadline = Instant::now() + DEADLINE;
         let mut turn = interval(Duration::from_millis(250));
-        while !self.firing().await.iter().any(|firing| firing == alert) {
+        while !self.firing(port).await.iter().any(|firing| firing == alert) {
             assert!(
                 Instant::now() < deadline,
                 "{alert} does not fire, but {:?}",
-                self.firing().await
+                self.firing(port).await
             );
             turn.tick().await;
         }
     }
 
     /// Waits until no alert of this name fires, and for a moment to see that it stays so.
-    pub(crate) async fn is_quiet(&self, alert: &str) {
+    pub(crate) async fn is_quiet(&self, alert: &str, port: Option<u16>) {
         let deadline = Instant::now() + DEADLINE;
         let mut turn = interval(Duration::from_millis(700));
         let mut quiet = 0;
         while quiet < QUIET {
             turn.tick().await;
-            if self.firing().await.iter().any(|firing| firing == alert) {
+            if self.firing(port).await.iter().any(|firing| firing == alert) {
                 quiet = 0;
             } else {
                 quiet += 1;
@@ -102,12 +117,17 @@ impl Prometheus {
         }
     }
 
-    async fn firing(&self) -> Vec<String> {
+    async fn firing(&self, port: Option<u16>) -> Vec<String> {
+        let instance = port.map(|port| format!("127.0.0.1:{port}"));
         let alerts = self.ask("alerts", &[]).await;
         let alerts = alerts["alerts"].as_array().unwrap();
         alerts
             .iter()
             .filter(|alert| alert["state"] == "firing")
+            .filter(|alert| {
+                let about = alert["labels"]["instance"].as_str();
+                instance.is_none() || about == instance.as_deref()
+            })
             .map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned())
             .collect()
     }

@@ -1,8 +1,7 @@
-//! A MariaDB of the test's own that it may kill, freeze and start again.
+//! A MariaDB of the test's own that it may kill and start again.
 
 use std::{path::Path, process::Command};
 
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::servers::{Guarded, spare_port};
@@ -62,16 +61,6 @@ impl Database {
     /// Starts it again on the same port with the same data. It must be gone.
     pub(crate) fn restart(&mut self) {
         self.server = run(self.folder.path(), self.port);
-    }
-
-    /// Stops it from answering (SIGSTOP) without closing a connection.
-    pub(crate) fn freeze(&self) {
-        self.server.signal(Signal::SIGSTOP);
-    }
-
-    /// Lets it go on after [`Database::freeze`].
-    pub(crate) fn thaw(&self) {
-        self.server.signal(Signal::SIGCONT);
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Site {
     http: reqwest::Client,
     seed: AtomicU64,
     page: Page,
+    /// The process id and the port of the process at whose machine the person sits.
+    machine: Option<(i32, u16)>,
     looked: usize,
     cured: usize,
     fired: bool,
@@ -87,7 +89,7 @@ impl Site {
         supervisor::install(home.path(), listener.local_addr().unwrap());
         let server = url::Url::parse(database).unwrap();
         let client = format!(
-            "[client]\nprotocol=tcp\nhost=127.0.0.1\nport={}\nuser=root\ndatabase={}\n",
+            "[client]\nprotocol=tcp\nhost=127.0.0.1\nport={}\nuser=root\n[mysql]\ndatabase={}\n",
             server.port().unwrap(),
             server.path().trim_start_matches('/'),
         );
@@ -107,7 +109,7 @@ impl Site {
             (INGRESS, fleet.base()),
             (REDIS, fleet.redis.url()),
         ];
-        Self {
+        let site = Self {
             fleet,
             supervisor: Supervisor::default(),
             prometheus,
@@ -117,11 +119,15 @@ impl Site {
             http: reqwest::Client::new(),
             seed: AtomicU64::new(1),
             page: Page::default(),
+            machine: None,
             looked: 0,
             cured: 0,
             fired: false,
             over: false,
-        }
+        };
+        // What happens before the first scrape is no change to Prometheus.
+        site.shows(&format!("count(up == 1) == {}", targets.len())).await;
+        site
     }
 
     /// Takes up a page.
@@ -157,21 +163,28 @@ impl Site {
 
     /// Waits until the alert of the page fires.
     pub(crate) async fn alert(&mut self) {
-        self.prometheus.fires(&self.page.name).await;
+        let port = self.machine.map(|(_, port)| port);
+        self.prometheus.fires(&self.page.name, port).await;
         self.fired = true;
     }
 
     /// Waits until the alert of the page is over.
     pub(crate) async fn over(&mut self) {
-        self.prometheus.is_quiet(&self.page.name).await;
+        let port = self.machine.map(|(_, port)| port);
+        self.prometheus.is_quiet(&self.page.name, port).await;
         self.over = true;
+    }
+
+    /// What an expression gives now.
+    pub(crate) async fn query(&self, expression: &str) -> String {
+        self.prometheus.query(expression).await
     }
 
     /// Waits until an expression gives something.
     pub(crate) async fn shows(&self, expression: &str) {
         let deadline = Instant::now() + DEADLINE;
         let mut turn = interval(Duration::from_millis(250));
-        while self.prometheus.query(expression).await.is_empty() {
+        while self.query(expression).await.is_empty() {
             assert!(
                 Instant::now() < deadline,
                 "{}: {expression} in vain",
@@ -238,7 +251,21 @@ impl Site {
 
     /// Types a block into a shell, and is the supervisor that it may call.
     async fn run(&mut self, block: &Block) -> Output {
-        let mut command = Command::new("sh");
+        let mut command = match self.machine {
+            Some((pid, _)) => {
+                let mut enter = Command::new("nsenter");
+                enter.args([
+                    "--preserve-credentials",
+                    "--user",
+                    "--mount",
+                    "--wdns=/",
+                    "--target",
+                ]);
+                enter.args([&pid.to_string(), "sh"]);
+                enter
+            }
+            None => Command::new("sh"),
+        };
         command
             .args(["-euc", &block.text])
             .current_dir(self.home.path())
@@ -261,6 +288,56 @@ impl Site {
         }
     }
 
+    /// `kill -9` of a process of the fleet; the supervisor of a real site would start it again, this one waits
+    /// for the page.
+    pub(crate) fn kill(&mut self, process: &str) {
+        self.fleet.running.get_mut(process).unwrap().guarded.kill9();
+    }
+
+    /// What somebody else types, who has not read the page; gives what it prints.
+    pub(crate) async fn somebody(&mut self, line: &str) -> String {
+        let block = Block {
+            language: "sh".to_owned(),
+            text: line.to_owned(),
+        };
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.run(&block).await;
+        assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// Lets the person sit at the machine of a process, whose disks it has; alerts are those about it.
+    pub(crate) fn sit_at(&mut self, process: &str) {
+        let running = &self.fleet.running[process];
+        self.machine = Some((running.guarded.pid(), running.port));
+    }
+
+    /// Has Prometheus watch a process that was started later and has TLS.
+    pub(crate) fn watch_tls(&mut self, process: &str) {
+        let port = self.fleet.running[process].port;
+        let job = format!("tsms-{}", process.trim_end_matches(".1"));
+        self.prometheus.watch_tls(&job, port);
+    }
+
+    /// Ends every order about limits, so that the next page finds nobody locked out.
+    pub(crate) async fn lift_orders(&mut self) {
+        let listed = self.somebody("tsms limits list --json").await;
+        for line in listed.lines() {
+            let order: serde_json::Value = serde_json::from_str(line).unwrap();
+            self.somebody(&format!("tsms limits lift {} || true", order["id"]))
+                .await;
+        }
+    }
+
+    /// The business day of the tills.
+    pub(crate) fn today(&self) -> String {
+        let zone = jiff::tz::TimeZone::get("Asia/Manila").unwrap();
+        jiff::Timestamp::now().to_zoned(zone).date().to_string()
+    }
+
     /// A seed that no sale of this site had.
     fn seed(&self) -> u64 {
         self.seed.fetch_add(1000, Ordering::Relaxed)
@@ -268,6 +345,12 @@ impl Site {
 
     /// Posts a batch of valid sales of the first till; gives the status of the answer.
     pub(crate) async fn sell(&self, sales: usize) -> u16 {
+        let token = self.fleet.tills[0].token.clone();
+        self.sell_with(sales, &token).await
+    }
+
+    /// The same with a token of the test's own.
+    pub(crate) async fn sell_with(&self, sales: usize, token: &str) -> u16 {
         let till = &self.fleet.tills[0];
         let body = if sales == 1 {
             bodies::sale(till, Version::V21, self.seed())
@@ -277,7 +360,7 @@ impl Site {
         let request = self
             .http
             .post(format!("{}{}", self.fleet.base(), sim::SUBMIT_PATH))
-            .bearer_auth(&till.token)
+            .bearer_auth(token)
             .header("content-type", "application/json")
             .body(body.body);
         request.send().await.unwrap().status().as_u16()

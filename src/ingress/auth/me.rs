@@ -138,7 +138,7 @@ pub(super) async fn introspect(
     deadline: Deadline,
     mut parts: Parts,
 ) -> Result<Json<Success<Introspection>>, Error> {
-    let known = caller::known(&mut parts, &app).await.map_err(collapsed)?;
+    let known = caller::bearer(&mut parts, &app).await.map_err(collapsed)?;
     let till = known.usable_till(Timestamp::now()).map_err(collapsed)?;
     quota::till(&app, &till, &parts.extensions).await?;
     let row = deadline
