@@ -24,7 +24,7 @@ use gauges::Gauges;
 use crate::{
     config::Config,
     ingress,
-    queue::{Pool, Queue},
+    queue::{Gather, Pool, Queue},
     runner::Runner,
     scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, redrives, retention, sweeper},
     stage::Stage,
@@ -215,7 +215,10 @@ impl Fleet {
                 express: settings.express,
                 ahead: settings.ahead,
                 batch: settings.batch,
-                gather: settings.gather_ms.duration(),
+                gather: Gather {
+                    from: settings.gather_from,
+                    pause: settings.gather_ms.duration(),
+                },
                 lease: settings.lease_ms.duration(),
                 max_deliveries: settings.max_deliveries,
             };

@@ -18,6 +18,8 @@ pub struct StagePool {
     pub batch: usize,
     /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
     pub gather_ms: Millis,
+    /// Least jobs of a set after which they are let gather.
+    pub gather_from: usize,
     /// How long a set may take.
     pub timeout_ms: Millis,
     /// After this long without renewal a taken job is given to another worker.

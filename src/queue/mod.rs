@@ -98,6 +98,29 @@ pub enum QueueError {
     Settings(String),
 }
 
+/// When a pool lets jobs gather: after a set that was not full, yet had jobs enough to tell that more are
+/// on their way. A job that comes alone makes nobody wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Least jobs of such a set.
+    pub from: usize,
+    /// For how long; zero takes jobs as they come.
+    pub pause: Duration,
+}
+
+impl Gather {
+    /// Jobs are taken as they come.
+    pub const NONE: Self = Self {
+        from: 1,
+        pause: Duration::ZERO,
+    };
+
+    /// How long to wait after a set of `taken` jobs that was not full.
+    fn after(self, taken: usize) -> Option<Duration> {
+        (taken >= self.from && !self.pause.is_zero()).then_some(self.pause)
+    }
+}
+
 /// How a stage's pool takes work.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
@@ -112,9 +135,8 @@ pub struct Pool {
     pub ahead: bool,
     /// Most jobs in one set.
     pub batch: usize,
-    /// After a set that was not full, how long to let jobs gather before the next is taken: fewer and
-    /// larger sets, for a stage that nobody waits for.
-    pub gather: Duration,
+    /// When to let jobs gather before the next set is taken: fewer and larger sets.
+    pub gather: Gather,
     /// After this long without renewal a taken job is given to another worker.
     pub lease: Duration,
     /// Deliveries after which a job that never was acknowledged is parked as poison.

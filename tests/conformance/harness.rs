@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tsms::{
     domain::time::Timestamp,
     outcome::Verdict,
-    queue::{self, Depth, Handler, Job, Pool, Queue},
+    queue::{self, Depth, Gather, Handler, Job, Pool, Queue},
     stage::Stage,
 };
 
@@ -150,7 +150,7 @@ pub(crate) fn pool(concurrency: usize, batch: usize, lease: Duration) -> Pool {
         express: 0,
         ahead: true,
         batch,
-        gather: Duration::ZERO,
+        gather: Gather::NONE,
         lease,
         max_deliveries: 5,
     }

@@ -88,11 +88,14 @@ async fn every_broken_setting_of_the_servers_is_found() {
 
     assert_eq!(redis.command("CONFIG SET appendonly yes"), "+OK");
     let (code, findings) = patient.examine(&[]);
-    assert_eq!(code, 0, "{findings:?}");
-    assert!(
-        findings.values().all(|(verdict, _)| verdict != "fail"),
-        "{findings:?}"
-    );
+    // The disk is that of the machine of the test, which may be full.
+    let failing: Vec<&String> = (findings.iter())
+        .filter(|(_, (verdict, _))| verdict == "fail")
+        .map(|(check, _)| check)
+        .filter(|check| *check != "disk")
+        .collect();
+    assert!(failing.is_empty(), "{findings:?}");
+    assert_eq!(code == 0, findings["disk"].0 != "fail", "{findings:?}");
 
     for (setting, broken, whole, check, verdict) in [
         (

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use tsms::{
     config::{Config, Millis},
     outcome::Verdict,
-    queue::{self, Handler, Job, Pool, Queue},
+    queue::{self, Gather, Handler, Job, Pool, Queue},
     runner::Runner,
     scheduler::sweeper,
     stage::Stage,
@@ -37,7 +37,10 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
             express: settings.express,
             ahead: settings.ahead,
             batch: settings.batch,
-            gather: settings.gather_ms.duration(),
+            gather: Gather {
+                from: settings.gather_from,
+                pause: settings.gather_ms.duration(),
+            },
             lease: settings.lease_ms.duration(),
             max_deliveries: settings.max_deliveries,
         };
@@ -154,7 +157,7 @@ async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
             express: 0,
             ahead: true,
             batch: 5,
-            gather: Duration::ZERO,
+            gather: Gather::NONE,
             lease: DEADLINE,
             max_deliveries: 5,
         };

@@ -251,13 +251,14 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Gather;
 
     const POOL: Pool = Pool {
         concurrency: 1,
         express: 0,
         ahead: true,
         batch: 2,
-        gather: Duration::ZERO,
+        gather: Gather::NONE,
         lease: Duration::ZERO,
         max_deliveries: 5,
     };

@@ -182,13 +182,15 @@ impl Taker {
                 }
                 let wake = match queue.take(*pool, self.lanes, self.number) {
                     Ok(set) => {
-                        let few = set.len() < pool.batch;
+                        let taken = set.len();
                         valve.took();
                         room.send(set);
-                        if few && !pool.gather.is_zero() {
+                        if taken < pool.batch
+                            && let Some(pause) = pool.gather.after(taken)
+                        {
                             tokio::select! {
                                 () = stop.cancelled() => return,
-                                () = sleep(pool.gather) => {}
+                                () = sleep(pause) => {}
                             }
                         }
                         break;

@@ -69,8 +69,8 @@ struct Session<'a> {
     number: i64,
     /// How many jobs the lane with fewer of them gave at the last read.
     fewer: usize,
-    /// Whether the last read emptied both lanes and did not fill a set.
-    few: bool,
+    /// How many jobs the last read gave, if it emptied both lanes and did not fill a set.
+    few: Option<usize>,
     /// Jobs taken beyond the size of a set: the next set.
     spare: Set,
     /// Where the search for jobs without an owner goes on in each lane, and when.
@@ -93,7 +93,7 @@ impl<'a> Session<'a> {
             connection,
             number,
             fewer: 0,
-            few: false,
+            few: None,
             spare: Set::new(),
             cursors: Lane::ALL.map(|_| START.to_owned()),
             search_at: Instant::now(),
@@ -193,10 +193,10 @@ impl<'a> Session<'a> {
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
                 return Ok(());
             }
-            if std::mem::take(&mut self.few) && !self.life.pool.gather.is_zero() {
+            if let Some(pause) = self.few.take().and_then(|few| self.life.pool.gather.after(few)) {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    () = sleep(self.life.pool.gather) => {}
+                    () = sleep(pause) => {}
                 }
             }
         }
@@ -294,7 +294,8 @@ impl<'a> Session<'a> {
                     let taken = wire::read(answer?, lane);
                     let given = Lane::ALL.map(|lane| taken.iter().filter(|raw| raw.id.0 == lane).count());
                     self.fewer = given.into_iter().min().unwrap_or_default();
-                    self.few = !taken.is_empty() && given.into_iter().all(|given| given < most);
+                    let few = !taken.is_empty() && given.into_iter().all(|given| given < most);
+                    self.few = few.then_some(taken.len());
                     return Ok(fairly(taken, batch));
                 }
                 () = stop.cancelled(), if !called => {}
