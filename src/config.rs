@@ -164,6 +164,8 @@ pub struct Queue {
     pub push_batch: usize,
     /// Most jobs acknowledged in one pipeline.
     pub ack_batch: usize,
+    /// How long acknowledgements may wait for others; zero: none waits.
+    pub ack_gather_ms: Millis,
     /// Jobs of one tenant that a process puts in the first lane of a queue in a second; more go in the
     /// second lane, which yields to the first.
     pub tenant_burst: u32,

@@ -13,7 +13,7 @@ mod settle;
 mod traced;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -134,15 +134,12 @@ impl Runner {
 
     /// Whether all of `next` is in its queues.
     async fn enqueue(&self, next: Vec<(Stage, Job)>) -> bool {
-        let mut by_stage: BTreeMap<Stage, Vec<Job>> = BTreeMap::new();
-        for (stage, job) in next {
-            by_stage.entry(stage).or_default().push(job);
+        if next.is_empty() {
+            return true;
         }
-        for (stage, jobs) in by_stage {
-            if let Err(error) = self.queue.push(stage, jobs).await {
-                tracing::warn!(%error, next = stage.name(), "cannot enqueue what follows; the set comes back");
-                return false;
-            }
+        if let Err(error) = self.queue.push_all(next).await {
+            tracing::warn!(%error, "cannot enqueue what follows; the set comes back");
+            return false;
         }
         true
     }

@@ -9,7 +9,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::Ctx;
 use crate::{
@@ -47,11 +46,6 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         .map(|row| judged(row, &ctx.config, now))
         .collect();
     if !pending.is_empty() {
-        let keys: Vec<(i64, Uuid)> = (pending.iter())
-            .map(|row| (row.terminal_id, row.sale.transaction_id))
-            .collect();
-        // A void that was accepted before its sale had a row must be known before the sale is decided.
-        ctx.store.unpark_sales(&keys).await?;
         let decisions: Vec<Decision> = pending
             .iter()
             .map(|row| decision(row, terminals.get(&row.terminal_id).map(AsRef::as_ref), now))
@@ -191,6 +185,7 @@ fn decision(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp
     Decision {
         id: row.id,
         tenant_id: row.tenant_id,
+        sale: (row.terminal_id, row.sale.transaction_id),
         status: row.status,
         findings: row.findings.clone(),
         at: now,

@@ -6,7 +6,7 @@ use super::{Config, ConfigError, Millis, alerts, auth, secrets, traces};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 10] = [
+const MAY_BE_ZERO: [&str; 11] = [
     "autoscaler.most_doublings",
     "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
@@ -17,6 +17,7 @@ const MAY_BE_ZERO: [&str; 10] = [
     "rules.service_charge_ceiling_bp",
     "traces.client_per_s",
     "traces.sample_per_million",
+    "queue.ack_gather_ms",
 ];
 
 /// The same by the last part of their names.
@@ -153,9 +154,7 @@ fn queues(config: &Config, found: &mut Found) {
     let queue = &config.queue;
     let url = queue.url.reveal();
     found.when(
-        !["memory:", "redis://", "rediss://"]
-            .iter()
-            .any(|kind| url.starts_with(kind)),
+        !["memory:", "redis://"].iter().any(|kind| url.starts_with(kind)),
         || "queue.url: must start with memory: or redis://".to_owned(),
     );
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
@@ -167,6 +166,11 @@ fn queues(config: &Config, found: &mut Found) {
         ("queue.response_timeout_ms", queue.response_timeout_ms),
         ("queue.block_ms", queue.block_ms),
         "a quiet queue would look like a dead server",
+    );
+    found.longer(
+        ("queue.block_ms", queue.block_ms),
+        ("queue.ack_gather_ms", queue.ack_gather_ms),
+        "acknowledgements would wait longer than jobs",
     );
     found.ordered("queue.reconnect", queue.reconnect_min_ms, queue.reconnect_max_ms);
     for (key, batch) in [

@@ -83,52 +83,48 @@ pub(super) async fn transaction(
 /// Reads in an order that leaves no gap: the row, then the submission that may still become the row,
 /// then the row again in case it was made in between.
 async fn find(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
-    let Some(mut status) = find_sale(app, terminal_id, id).await? else {
-        return Ok(None);
+    let (mut status, reversed) = match find_sale(app, terminal_id, id).await? {
+        Some(Found::Row(view)) => {
+            let reversed = view.reversed;
+            (TransactionStatus::recorded(*view), reversed)
+        }
+        // Its void may be known before its row is made.
+        Some(Found::Waiting(submission)) => (TransactionStatus::waiting(id, &submission), true),
+        None => return Ok(None),
     };
-    status.reversed(app.store.reversals_of(terminal_id, id).await?);
+    if reversed {
+        status.reversed(app.store.reversals_of(terminal_id, id).await?);
+    }
     Ok(Some(status))
 }
 
-async fn find_sale(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionStatus>, StoreError> {
-    if let Some(view) = view(app, terminal_id, id).await? {
-        return with_submission(app, terminal_id, view).await.map(Some);
+/// What is known of a sale.
+enum Found {
+    Row(Box<TransactionView>),
+    Waiting(SubmissionView),
+}
+
+async fn find_sale(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<Found>, StoreError> {
+    if let Some(row) = view(app, terminal_id, id).await? {
+        return Ok(Some(row));
     }
     let Some(submission) = app.store.submission_of(terminal_id, id).await? else {
-        return match view(app, terminal_id, id).await? {
-            Some(view) => with_submission(app, terminal_id, view).await.map(Some),
-            None => Ok(None),
-        };
+        return view(app, terminal_id, id).await;
     };
     if submission.processed_at.is_none() || submission.dead_code.is_some() {
-        return Ok(Some(TransactionStatus::waiting(id, &submission)));
+        return Ok(Some(Found::Waiting(submission)));
     }
-    match view(app, terminal_id, id).await? {
-        Some(view) => with_submission(app, terminal_id, view).await.map(Some),
-        None => Err(StoreError::Damaged(format!(
+    view(app, terminal_id, id).await?.map(Some).ok_or_else(|| {
+        StoreError::Damaged(format!(
             "submission {} is processed and transaction {id} has no row",
             submission.id
-        ))),
-    }
+        ))
+    })
 }
 
-async fn view(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<TransactionView>, StoreError> {
-    Ok(app.store.transaction_views(terminal_id, &[id]).await?.pop())
-}
-
-async fn with_submission(
-    app: &App,
-    terminal_id: i64,
-    view: TransactionView,
-) -> Result<TransactionStatus, StoreError> {
-    let submission = app
-        .store
-        .submission(terminal_id, view.row.submission_uuid)
-        .await?;
-    Ok(TransactionStatus::recorded(
-        view,
-        submission.map(|it| it.accepted_at),
-    ))
+async fn view(app: &App, terminal_id: i64, id: Uuid) -> Result<Option<Found>, StoreError> {
+    let row = app.store.transaction_views(terminal_id, &[id]).await?.pop();
+    Ok(row.map(|row| Found::Row(Box::new(row))))
 }
 
 /// What became of a submission.
@@ -328,7 +324,7 @@ impl TransactionStatus {
         }
     }
 
-    fn recorded(view: TransactionView, accepted_at: Option<Timestamp>) -> Self {
+    fn recorded(view: TransactionView) -> Self {
         let status = word(&view);
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let row = view.row;
@@ -348,7 +344,7 @@ impl TransactionStatus {
                 net_sales: row.sale.net_sales,
                 base_amount: row.sale.base_amount,
             }),
-            accepted_at: text(accepted_at),
+            accepted_at: text(view.accepted_at),
             recorded_at: Some(row.created_at.to_string()),
             decided_at: text(row.decided_at),
             voided_at: text(row.voided_at),

@@ -18,7 +18,7 @@ mod redis;
 mod shell;
 mod valve;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -209,6 +209,23 @@ impl Queue {
         match &self.inner {
             Inner::Memory(memory) => memory.push(stage, jobs),
             Inner::Redis(redis) => redis.push(stage, &jobs).await,
+        }
+    }
+
+    /// Puts jobs at the ends of their queues, as [`Queue::push`], those of all queues together.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub async fn push_all(&self, jobs: Vec<(Stage, Job)>) -> Result<(), QueueError> {
+        match &self.inner {
+            Inner::Memory(memory) => {
+                let mut by_stage: BTreeMap<Stage, Vec<Job>> = BTreeMap::new();
+                for (stage, job) in jobs {
+                    by_stage.entry(stage).or_default().push(job);
+                }
+                (by_stage.into_iter()).try_for_each(|(stage, jobs)| memory.push(stage, jobs))
+            }
+            Inner::Redis(redis) => redis.push_all(&jobs).await,
         }
     }
 

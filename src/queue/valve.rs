@@ -26,13 +26,20 @@ pub struct Valve(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     flow: Arc<watch::Sender<Flow>>,
-    /// A width that does not change, whatever the flow says.
-    fixed: Option<usize>,
+    /// The pool beside, whose width does not change whatever the flow says.
+    beside: Option<Beside>,
     /// Sets taken and not ended: those that run and the one that waits.
     taken: AtomicUsize,
     /// Sets that run.
     running: AtomicUsize,
     ended: Arc<Notify>,
+}
+
+/// What a pool beside another one knows of it.
+#[derive(Debug)]
+struct Beside {
+    width: usize,
+    main: Valve,
 }
 
 impl Valve {
@@ -42,18 +49,22 @@ impl Valve {
         let flow = Flow { width, shut: false };
         Self(Arc::new(Inner {
             flow: Arc::new(watch::Sender::new(flow)),
-            fixed: None,
+            beside: None,
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             ended: Arc::default(),
         }))
     }
 
-    /// A valve of a pool beside this one, always `width` sets wide, that is shut with this one.
+    /// A valve of a pool beside this one, always `width` sets wide, that is shut with this one and takes
+    /// nothing while this one has a place free: two pools that wait for the same jobs only halve their sets.
     pub(super) fn beside(&self, width: usize) -> Self {
         Self(Arc::new(Inner {
             flow: Arc::clone(&self.0.flow),
-            fixed: Some(width),
+            beside: Some(Beside {
+                width,
+                main: self.clone(),
+            }),
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             ended: Arc::clone(&self.0.ended),
@@ -75,7 +86,7 @@ impl Valve {
     pub fn flow(&self) -> Flow {
         let flow = *self.0.flow.borrow();
         Flow {
-            width: self.0.fixed.unwrap_or(flow.width),
+            width: self.0.beside.as_ref().map_or(flow.width, |beside| beside.width),
             ..flow
         }
     }
@@ -84,9 +95,15 @@ impl Valve {
     pub(super) async fn may_take(&self, ahead: bool) {
         let room = |inner: &Inner, flow: Flow| {
             let most = flow.width.max(1).saturating_add(usize::from(ahead));
-            !flow.shut && inner.taken.load(Ordering::SeqCst) < most
+            let needed = inner.beside.as_ref().is_none_or(|beside| beside.main.is_full());
+            !flow.shut && needed && inner.taken.load(Ordering::SeqCst) < most
         };
         self.when(room).await;
+    }
+
+    /// Whether as many sets are taken as may run.
+    fn is_full(&self) -> bool {
+        self.0.taken.load(Ordering::SeqCst) >= self.flow().width.max(1)
     }
 
     /// Waits until the valve is shut.
@@ -97,6 +114,10 @@ impl Valve {
     /// A set was taken.
     pub(super) fn took(&self) {
         self.0.taken.fetch_add(1, Ordering::SeqCst);
+        if self.0.beside.is_none() && self.is_full() {
+            // The pool beside is needed now.
+            self.0.ended.notify_waiters();
+        }
     }
 
     /// The pool was built anew: what it had taken comes back by its leases.
@@ -229,5 +250,27 @@ mod tests {
         let beside = valve.beside(1);
         valve.set(Flow { width: 9, shut: true });
         assert_eq!(beside.flow(), Flow { width: 1, shut: true });
+    }
+
+    #[tokio::test]
+    async fn a_pool_beside_takes_only_while_the_other_one_is_full() {
+        let valve = Valve::new(2);
+        let beside = valve.beside(1);
+        valve.took();
+        let waits = tokio::spawn({
+            let beside = beside.clone();
+            async move { beside.may_take(false).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished(), "the other pool has a place");
+        valve.took();
+        waits.await.unwrap();
+        beside.took();
+        assert!(!now(beside.may_take(false)), "its own width is 1");
+        let taken = beside.begin();
+        drop(taken);
+        assert!(now(beside.may_take(false)));
+        drop(valve.begin());
+        assert!(!now(beside.may_take(false)), "a place is free again");
     }
 }

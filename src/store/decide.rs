@@ -11,11 +11,15 @@ use super::{
 };
 use crate::domain::{sale::ValidationStatus, time::Timestamp};
 
+// A void that is parked (see [`super::parked`]) keeps its sale from being decided; bound to 1 where those
+// were joined before. The look and the decision are one statement: a void that is parked later finds the row.
 const VALID: Sql = Sql {
     name: "transactions.decide_valid",
     text: "UPDATE transactions SET validation_status = 'VALID', findings = NULL, decided_at = ? \
            WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
-           AND voided_at IS NULL",
+           AND voided_at IS NULL \
+           AND (? = 1 OR NOT EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = transactions.terminal_id \
+           AND r.transaction_id = transactions.transaction_id AND r.sale_id = 0))",
 };
 
 const WITH_FINDINGS: Sql = Sql {
@@ -23,7 +27,9 @@ const WITH_FINDINGS: Sql = Sql {
     text: "UPDATE transactions SET validation_status = CASE id {WHEN ? THEN ?| } END, \
            findings = CASE id {WHEN ? THEN ?| } END, decided_at = ? \
            WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
-           AND voided_at IS NULL",
+           AND voided_at IS NULL \
+           AND (? = 1 OR NOT EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = transactions.terminal_id \
+           AND r.transaction_id = transactions.transaction_id AND r.sale_id = 0))",
 };
 
 /// For a sale that is void already: it is judged like any other, and never sent.
@@ -56,8 +62,9 @@ type Written<'a> = (i64, &'a str, Option<String>);
 
 impl Store {
     /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once (one
-    /// that is void: withdrawn, so that it is never sent), a decision with a notice its notification row, all in one transaction. Ones decided before keep
-    /// their first decision, and ones given up stay so; the ids left alone are given back.
+    /// that is void: withdrawn, so that it is never sent), a decision with a notice its notification row, all in
+    /// one transaction. Ones decided before keep their first decision, and ones given up stay so; the ids left
+    /// alone are given back. A void that was accepted before its sale had a row is joined with it first.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -83,14 +90,16 @@ impl Store {
         if decisions.is_empty() || retrying!(self, self.decide_all(&decisions))? {
             return Ok(Vec::new());
         }
+        let sales: Vec<_> = decisions.iter().map(|decision| decision.sale).collect();
+        self.unpark_sales(&sales).await?;
         retrying!(self, self.decide_pending(&decisions))
     }
 
-    /// The usual case: every row is still pending. Says so by `false`, with nothing changed, when
-    /// one is not.
+    /// The usual case: every row is still pending and no void waits for one. Says so by `false`, with nothing
+    /// changed, when it is not.
     async fn decide_all(&self, decisions: &[&Decision]) -> Result<bool, StoreError> {
         let mut tx = self.inner.db.begin().await?;
-        if self.mark_decided(&mut tx, decisions).await? < decisions.len() {
+        if self.mark_decided(&mut tx, decisions, false).await? < decisions.len() {
             tx.roll_back().await?;
             return Ok(false);
         }
@@ -117,7 +126,7 @@ impl Store {
         let (void, decisions): (Vec<&Decision>, Vec<&Decision>) = decisions
             .into_iter()
             .partition(|decision| pending.get(&decision.id) == Some(&true));
-        self.mark_decided(&mut tx, &decisions).await?;
+        self.mark_decided(&mut tx, &decisions, true).await?;
         self.insert_followers(&mut tx, &decisions).await?;
         self.decide_void(&mut tx, &void).await?;
         tx.commit().await?;
@@ -144,8 +153,15 @@ impl Store {
         self.insert_notices(tx, &notices).await
     }
 
-    /// Decides those that are still pending and tells how many there were.
-    async fn mark_decided(&self, tx: &mut Tx, decisions: &[&Decision]) -> Result<usize, StoreError> {
+    /// Decides those that are still pending and tells how many there were: where parked voids were not
+    /// `joined`, without those that one waits for.
+    async fn mark_decided(
+        &self,
+        tx: &mut Tx,
+        decisions: &[&Decision],
+        joined: bool,
+    ) -> Result<usize, StoreError> {
+        let joined = i64::from(joined);
         let mut valid: BTreeMap<Timestamp, Vec<i64>> = BTreeMap::new();
         let mut others: BTreeMap<Timestamp, Vec<Written<'_>>> = BTreeMap::new();
         for decision in decisions {
@@ -163,21 +179,24 @@ impl Store {
         let mut marked = 0;
         for (at, ids) in &valid {
             for (_, ids) in self.padded(ids) {
-                let mut values = Binds::of(ids.len() + 1);
-                values.put(*at).put_all(ids.iter().copied());
+                let mut values = Binds::of(ids.len() + 2);
+                values.put(*at).put_all(ids.iter().copied()).put(joined);
                 marked += tx.execute(&VALID, ids.len(), &values).await?.rows;
             }
         }
         for (at, others) in &others {
             for others in self.pieces(others) {
-                let mut values = Binds::of(others.len() * 5 + 1);
+                let mut values = Binds::of(others.len() * 5 + 2);
                 for (id, status, _) in others {
                     values.put(*id).put(*status);
                 }
                 for (id, _, findings) in others {
                     values.put(*id).put(findings.as_deref());
                 }
-                values.put(*at).put_all(others.iter().map(|(id, ..)| *id));
+                values
+                    .put(*at)
+                    .put_all(others.iter().map(|(id, ..)| *id))
+                    .put(joined);
                 marked += tx.execute(&WITH_FINDINGS, others.len(), &values).await?.rows;
             }
         }

@@ -166,6 +166,16 @@ pub(super) fn contended(error: &StoreError) -> bool {
     )
 }
 
+/// Whether SQLite refused the values of a statement, and so undid that statement and nothing else.
+pub(super) fn refused_alone(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH; the low byte of an extended code is its kind.
+    matches!(code.map(|code| code & 0xff), Some(18..=20))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

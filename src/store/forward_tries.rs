@@ -101,7 +101,7 @@ impl Store {
     pub async fn keep_tries(&self, tries: &[Try]) -> Result<(), StoreError> {
         for one in tries {
             fits_word("the name of a sink", &one.sink, SINK)?;
-            fits_word("a batch id", &one.batch_id, super::forwards::BATCH_ID)?;
+            fits_word("a batch id", &one.batch_id, super::forward_ends::BATCH_ID)?;
             fits_word("a code", &one.code, CODE)?;
         }
         for tries in self.pieces(tries) {

@@ -1,14 +1,16 @@
 //! The one writer of an SQLite file, and its group commit: transactions that wait for the writer
-//! join the one that is open, each behind a savepoint of its own, and one COMMIT flushes them all.
-//! SQLite writes whole pages, so what ten transactions change on the same page is written once.
+//! join the one that is open, each behind a savepoint of its own unless it is a single statement, and one
+//! COMMIT flushes them all. SQLite writes whole pages, so what ten transactions change on the same page is
+//! written once.
 //!
 //! Nobody is told of anything before the commit that made it durable: a call that only read, or was
 //! refused, may have seen what others of the group wrote, and so waits for the end of the group too.
 
+mod end;
+
 use std::{
-    io,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,8 +21,14 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteQueryResult, SqliteRow},
 };
 use tokio::{
-    sync::{Mutex, Notify, OwnedMutexGuard},
+    sync::{Mutex, OwnedMutexGuard},
     time::timeout,
+};
+
+use self::end::End;
+use super::{
+    checkpoint::{self, Commits},
+    dialect::refused_alone,
 };
 
 /// The writer; cheap to clone.
@@ -29,8 +37,9 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     state: Arc<Mutex<State>>,
+    commits: Arc<Commits>,
     /// Calls that wait for the writer now.
     waiting: AtomicUsize,
     /// How long they may wait.
@@ -45,6 +54,7 @@ struct State {
     connection: Option<SqliteConnection>,
     /// The open transaction.
     group: Option<Group>,
+    commits: Arc<Commits>,
 }
 
 /// Transactions that are committed together.
@@ -56,77 +66,67 @@ struct Group {
     closing: bool,
 }
 
-/// How the commit of a group ended.
-#[derive(Default)]
-struct End {
-    result: OnceLock<Result<(), Arc<str>>>,
-    told: Notify,
-}
-
-impl End {
-    fn set(&self, result: Result<(), Arc<str>>) {
-        // Set once: whoever ends a group takes it out of the state.
-        if self.result.set(result).is_ok() {
-            self.told.notify_waiters();
-        }
-    }
-
-    async fn wait(&self) -> Result<(), sqlx::Error> {
-        loop {
-            let told = self.told.notified();
-            if let Some(result) = self.result.get() {
-                return result.clone().map_err(|reason| broken(&reason));
-            }
-            told.await;
-        }
-    }
-}
-
-fn broken(reason: &str) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::other(format!("the commit failed: {reason}")))
-}
-
 /// A transaction; dropped without an end it is rolled back.
 pub(super) struct Member {
     shared: Arc<Shared>,
     /// `None` once it has ended.
     state: Option<OwnedMutexGuard<State>>,
-    /// A savepoint stands between it and the others of its group.
-    saved: bool,
+    undo: Undo,
     /// A refused statement does not end it.
     forgiving: bool,
 }
 
+/// What undoes one member of a group and leaves the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// It is the first: nobody else is in the group.
+    Everything,
+    /// A savepoint stands between it and the others.
+    Savepoint,
+    /// It is one statement, which takes effect or not by itself.
+    Nothing,
+}
+
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, patience: Duration, most: usize) -> Self {
+    /// A writer with `options`, for which callers wait up to `patience`; at most `most` transactions share a
+    /// commit, and the log is moved to the file when it has `pages`.
+    pub(super) fn new(options: SqliteConnectOptions, patience: Duration, most: usize, pages: u32) -> Self {
+        let commits = Arc::<Commits>::default();
         let state = State {
-            options,
+            options: options.clone(),
             connection: None,
             group: None,
+            commits: Arc::clone(&commits),
         };
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             state: Arc::new(Mutex::new(state)),
+            commits: Arc::clone(&commits),
             waiting: AtomicUsize::new(0),
             patience,
             most: most.max(1),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        });
+        tokio::spawn(checkpoint::run(options, pages, commits, Arc::downgrade(&shared)));
+        Self { shared }
     }
 
     /// Begins a transaction, or joins the one that is open.
     pub(super) async fn begin(&self) -> Result<Member, sqlx::Error> {
         let state = self.shared.take().await?;
+        self.begin_in(state, Undo::Savepoint).await
+    }
+
+    /// Begins a transaction, or joins the one that is open in such a way that it can be undone by `undo`.
+    async fn begin_in(&self, state: OwnedMutexGuard<State>, undo: Undo) -> Result<Member, sqlx::Error> {
+        let joins = state.group.is_some();
         let mut member = Member {
-            saved: state.group.is_some(),
+            undo: if joins { undo } else { Undo::Everything },
             shared: Arc::clone(&self.shared),
             state: Some(state),
             forgiving: false,
         };
         // From here on a dropped future rolls back what it may have begun.
         let state = member.state()?;
-        if state.group.is_none() {
+        if !joins {
             state.group = Some(Group {
                 end: Arc::default(),
                 members: 0,
@@ -135,7 +135,7 @@ impl Writer {
             // The write lock at once: a transaction that reads first and writes later could be
             // refused in the middle.
             state.say("BEGIN IMMEDIATE").await?;
-        } else {
+        } else if undo == Undo::Savepoint {
             state.say("SAVEPOINT member").await?;
         }
         Ok(member)
@@ -150,15 +150,20 @@ impl Writer {
         let mut state = self.shared.take().await?;
         if state.group.is_none() && self.shared.waiting.load(Ordering::Relaxed) == 0 {
             let connection = state.connection().await?;
-            return sqlx::query_with(AssertSqlSafe(text), arguments)
-                .execute(connection)
-                .await;
+            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+            let done = query.execute(connection).await;
+            state.commits.count();
+            return done;
         }
-        drop(state);
-        let mut member = self.begin().await?;
+        let mut member = self.begin_in(state, Undo::Nothing).await?;
         let done = member.execute(text, arguments).await?;
         member.commit().await?;
         Ok(done)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The connection alone, for the migrator: no group is open while it is held.
@@ -197,6 +202,21 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Keeps everybody from writing, with no transaction open, until what it gives is dropped.
+    pub(super) async fn stand_still(&self) -> Result<impl Drop + use<>, sqlx::Error> {
+        let mut state = self.take().await?;
+        state.close().await;
+        Ok(state)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.commits.end();
+    }
+}
+
 impl State {
     async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = match self.connection.take() {
@@ -220,6 +240,7 @@ impl State {
                 if let Some(group) = self.group.take() {
                     group.end.set(Ok(()));
                 }
+                self.commits.count();
             }
             Err(error) => self.break_off(&error),
         }
@@ -235,23 +256,24 @@ impl State {
     }
 
     /// Undoes one member of the open group.
-    async fn undo(&mut self, saved: bool) {
-        if saved {
-            if let Err(error) = self.say("ROLLBACK TO member").await {
-                self.break_off(&error);
-            } else if let Err(error) = self.say("RELEASE member").await {
-                self.break_off(&error);
+    async fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Nothing => {}
+            Undo::Savepoint => {
+                if let Err(error) = self.say("ROLLBACK TO member").await {
+                    self.break_off(&error);
+                } else if let Err(error) = self.say("RELEASE member").await {
+                    self.break_off(&error);
+                }
             }
-        } else {
-            // The first of its group: nobody else is in it.
-            match self.say("ROLLBACK").await {
+            Undo::Everything => match self.say("ROLLBACK").await {
                 Ok(()) => {
                     if let Some(group) = self.group.take() {
                         group.end.set(Ok(()));
                     }
                 }
                 Err(error) => self.break_off(&error),
-            }
+            },
         }
     }
 }
@@ -281,6 +303,12 @@ impl Member {
             Ok(done) => Ok(done),
             Err(error) if self.forgiving => Err(error),
             Err(error) => {
+                if self.undo == Undo::Nothing && !refused_alone(&error) {
+                    // A full disk and the like may have rolled back the whole transaction.
+                    self.state()?.break_off(&error);
+                    self.state = None;
+                    return Err(error);
+                }
                 self.end(false).await?;
                 Err(error)
             }
@@ -321,7 +349,7 @@ impl Member {
         let Some(end) = state.group.as_ref().map(|group| Arc::clone(&group.end)) else {
             return Err(sqlx::Error::WorkerCrashed);
         };
-        tokio::spawn(leave(Arc::clone(&self.shared), state, self.saved, keep));
+        tokio::spawn(leave(Arc::clone(&self.shared), state, self.undo, keep));
         end.wait().await
     }
 }
@@ -329,17 +357,19 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         if let Some(state) = self.state.take() {
-            tokio::spawn(leave(Arc::clone(&self.shared), state, self.saved, false));
+            tokio::spawn(leave(Arc::clone(&self.shared), state, self.undo, false));
         }
     }
 }
 
 /// Leaves the group, and sees to it that somebody commits it: at once when nobody waits for the
 /// writer or the group is full, after those who wait now otherwise.
-async fn leave(shared: Arc<Shared>, mut state: OwnedMutexGuard<State>, saved: bool, keep: bool) {
+async fn leave(shared: Arc<Shared>, mut state: OwnedMutexGuard<State>, undo: Undo, keep: bool) {
     if !keep {
-        state.undo(saved).await;
-    } else if saved && let Err(error) = state.say("RELEASE member").await {
+        state.undo(undo).await;
+    } else if undo == Undo::Savepoint
+        && let Err(error) = state.say("RELEASE member").await
+    {
         state.break_off(&error);
     }
     let waiting = shared.waiting.load(Ordering::Relaxed);

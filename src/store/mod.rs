@@ -18,6 +18,7 @@ mod busiest;
 mod cells;
 mod chains;
 mod changes;
+mod checkpoint;
 mod checkup;
 mod dead_letters;
 mod decide;
@@ -27,6 +28,7 @@ mod directory;
 mod driver;
 mod duties;
 mod enrolments;
+mod forward_ends;
 mod forward_tries;
 mod forwards;
 mod group;
@@ -197,7 +199,12 @@ pub async fn open(settings: &config::Database) -> Result<Store, StoreError> {
     } else if url.starts_with("sqlite:") {
         let (options, readers) = open_sqlite(settings).await?;
         let patience = settings.acquire_timeout_ms.duration();
-        let writer = Writer::new(options, patience, settings.commit_group);
+        let writer = Writer::new(
+            options,
+            patience,
+            settings.commit_group,
+            settings.checkpoint_pages,
+        );
         (Pools::Sqlite { writer, readers }, Dialect::Sqlite)
     } else {
         return Err(StoreError::Settings(

@@ -1,6 +1,6 @@
 //! Voids of sales that have no row yet: known by their submission only, and joined with the row by
-//! whoever sees both. The void itself looks for the row again after it is committed. Processing looks
-//! for parked voids right before it decides. So one of the two sees the other, and a sale whose void
+//! whoever sees both. The void itself looks for the row again after it is committed. The decision looks
+//! for parked voids as it is made. So one of the two sees the other, and a sale whose void
 //! was answered before its decision is never sent. The sweeper joins what a crash left.
 
 use uuid::Uuid;
@@ -13,11 +13,6 @@ use super::{
     values::{Binds, page},
 };
 use crate::domain::{reversal::Reversal, time::Timestamp};
-
-const ANY_PARKED: Sql = Sql {
-    name: "reversals.any_parked",
-    text: "SELECT id FROM reversals WHERE sale_id = 0 LIMIT 1",
-};
 
 const PARKED: Sql = Sql {
     name: "reversals.parked",
@@ -49,17 +44,8 @@ const LOOK_AGAIN: Sql = Sql {
 };
 
 impl Store {
-    /// Joins parked voids with these sales (terminal, transaction id), which have rows. Asked right
-    /// before they are decided: a void that is parked later finds the row itself. Gives how many there
-    /// were.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn unpark_sales(&self, keys: &[(i64, Uuid)]) -> Result<usize, StoreError> {
-        if self.inner.db.fetch(&ANY_PARKED, 1, &[]).await?.is_empty() {
-            return Ok(0);
-        }
-        let mut joined = 0;
+    /// Joins parked voids with these sales (terminal, transaction id), which have rows.
+    pub(super) async fn unpark_sales(&self, keys: &[(i64, Uuid)]) -> Result<(), StoreError> {
         for keys in self.pieces(keys) {
             let mut values = Binds::of(keys.len() * 2);
             for (terminal, id) in keys {
@@ -67,10 +53,10 @@ impl Store {
             }
             for row in self.inner.db.fetch(&PARKED, keys.len(), &values).await? {
                 let parked = reversal_row::read(&mut row.cells())?;
-                joined += usize::from(self.unpark(&parked).await?.is_some());
+                self.unpark(&parked).await?;
             }
         }
-        Ok(joined)
+        Ok(())
     }
 
     /// Joins voids parked before `before` with their sales; those whose sale has no row yet are looked
@@ -107,7 +93,7 @@ impl Store {
             return Ok(None);
         };
         let mut joined = parked.clone();
-        let due_at = join(&mut tx, &mut joined, sale.id, Timestamp::now()).await?;
+        let due_at = join(&mut tx, &mut joined, &sale, Timestamp::now()).await?;
         let mut values = Binds::of(5);
         values
             .put(sale.id)

@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::StoreError;
+use super::{StoreError, checkpoint};
 use crate::config;
 
 /// Idle longer than this, a connection is asked for a sign of life before it is used: cheaper than
@@ -161,7 +161,8 @@ pub(super) async fn open_sqlite(
         .clone()
         .create_if_missing(false)
         .pragma("query_only", "ON");
-    let writer = options.pragma("wal_autocheckpoint", settings.checkpoint_pages.to_string());
+    let latest = settings.checkpoint_pages.saturating_mul(checkpoint::LATEST);
+    let writer = options.pragma("wal_autocheckpoint", latest.to_string());
     let made = SqliteConnection::connect_with(&writer)
         .await
         .map_err(StoreError::Unavailable)?;

@@ -279,7 +279,7 @@ impl Store {
         for end in ends {
             let (sale, settled) = match end {
                 Settled::Forwarded { id, at, batch_id } => {
-                    fits_word("a batch id", batch_id, super::forwards::BATCH_ID)?;
+                    fits_word("a batch id", batch_id, super::forward_ends::BATCH_ID)?;
                     let values = [batch_id.as_str().into(), (*at).into(), (*id).into(), token.into()];
                     (*id, tx.execute(&FORWARDED, 1, &values).await?.rows)
                 }

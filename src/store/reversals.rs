@@ -78,17 +78,15 @@ pub(super) struct LockedSale {
     status: ValidationStatus,
     amount: Money,
     given_up: bool,
+    delivery: Option<SaleDelivery>,
 }
 
 const LOCK_SALE: Sql = Sql {
     name: "transactions.lock_sale",
-    text: "SELECT id, validation_status, gross_sales, base_amount, dead_code IS NOT NULL \
-           FROM transactions WHERE terminal_id = ? AND transaction_id = ? $LOCK",
-};
-
-const LOCK_DELIVERY: Sql = Sql {
-    name: "forwards.lock_delivery",
-    text: "SELECT state, attempts, due_at, last_code FROM forwards WHERE transaction_id = ? $LOCK",
+    text: "SELECT t.id, t.validation_status, t.gross_sales, t.base_amount, t.dead_code IS NOT NULL, \
+           f.state, f.attempts, f.due_at, f.last_code \
+           FROM transactions t LEFT JOIN forwards f ON f.transaction_id = t.id \
+           WHERE t.terminal_id = ? AND t.transaction_id = ? $LOCK",
 };
 
 const OF_SALE: Sql = Sql {
@@ -234,7 +232,7 @@ async fn reverse_in(
     };
     let mut due_at = Some(now);
     if let Some(sale) = sale {
-        due_at = join(tx, &mut made, sale.id, now).await?;
+        due_at = join(tx, &mut made, &sale, now).await?;
     } else if !accepted {
         return Ok(Reversed::Unknown);
     } else if new.kind == ReversalKind::Refund {
@@ -260,7 +258,7 @@ async fn reverse_in(
     Ok(Reversed::Made(made))
 }
 
-/// Locks the row of a sale until the transaction ends, if there is one.
+/// Locks the row of a sale and that of its delivery until the transaction ends, if there are any.
 pub(super) async fn lock_sale(
     tx: &mut Tx,
     terminal_id: i64,
@@ -279,6 +277,7 @@ pub(super) async fn lock_sale(
         status,
         amount: gross.or(base).unwrap_or(Money::ZERO),
         given_up: cells.flag()?,
+        delivery: read_delivery(&mut cells)?,
     }))
 }
 
@@ -287,21 +286,17 @@ pub(super) async fn lock_sale(
 pub(super) async fn join(
     tx: &mut Tx,
     made: &mut Reversal,
-    sale_id: i64,
+    sale: &LockedSale,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    made.sale_id = Some(sale_id);
+    made.sale_id = Some(sale.id);
     if made.kind == ReversalKind::Void {
-        let values = [made.made_at.into(), made.reason.as_str().into(), sale_id.into()];
+        let values = [made.made_at.into(), made.reason.as_str().into(), sale.id.into()];
         tx.execute(&VOID_SALE, 1, &values).await?;
     }
-    let delivery: Option<SaleDelivery> = match tx.fetch(&LOCK_DELIVERY, 1, &[sale_id.into()]).await?.first() {
-        Some(row) => read_delivery(&mut row.cells())?,
-        None => None,
-    };
-    let fate = fate(made.kind, delivery, now);
+    let fate = fate(made.kind, sale.delivery, now);
     if let Fate::Withdraw { .. } = fate {
-        tx.execute(&WITHDRAW, 1, &[now.into(), sale_id.into()]).await?;
+        tx.execute(&WITHDRAW, 1, &[now.into(), sale.id.into()]).await?;
     }
     Ok(match fate {
         Fate::Silence | Fate::Withdraw { tell: false } => {

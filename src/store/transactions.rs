@@ -50,6 +50,8 @@ pub struct Decision {
     pub id: i64,
     /// Its tenant (kept in the forward row).
     pub tenant_id: i64,
+    /// Its terminal and the terminal's id of it: a void may be known by these only.
+    pub sale: (i64, Uuid),
     /// VALID or INVALID.
     pub status: ValidationStatus,
     /// Everything found, validation's findings included.
@@ -73,6 +75,10 @@ pub struct TransactionView {
     pub forward_attempts: u32,
     /// When the delivery ended, either way.
     pub forward_settled_at: Option<Timestamp>,
+    /// When the submission that it came in was accepted; `None` where that is not kept any more.
+    pub accepted_at: Option<Timestamp>,
+    /// It has a void or refunds.
+    pub reversed: bool,
 }
 
 /// Most transaction ids looked up for one page of views.
@@ -114,8 +120,11 @@ const VIEW: Sql = Sql {
     text: concat!(
         "SELECT ",
         columns!(),
-        ", t.dead_code, f.state, f.attempts, NULLIF(f.settled_at, 0) FROM transactions t \
+        ", t.dead_code, f.state, f.attempts, NULLIF(f.settled_at, 0), s.accepted_at, \
+         EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = t.terminal_id \
+         AND r.transaction_id = t.transaction_id) FROM transactions t \
          LEFT JOIN forwards f ON f.transaction_id = t.id \
+         LEFT JOIN submissions s ON s.id = t.submission_id \
          WHERE t.terminal_id = ? AND t.transaction_id IN ({?})"
     ),
 };
@@ -272,5 +281,7 @@ fn read_view(row: &Row) -> Result<TransactionView, StoreError> {
         forward,
         forward_attempts: cells.count_or_zero()?,
         forward_settled_at: cells.time_or_null()?,
+        accepted_at: cells.time_or_null()?,
+        reversed: cells.flag()?,
     })
 }

@@ -16,6 +16,7 @@ use crate::{
 
 on_both!(
     a_deep_backlog_is_worked_off_exactly_once,
+    jobs_of_several_queues_are_pushed_together,
     equal_jobs_are_not_merged,
     retries_end_when_the_verdict_says_so,
     a_retry_comes_back_promptly_and_alone,
@@ -48,6 +49,21 @@ async fn a_deep_backlog_is_worked_off_exactly_once(fixture: Fixture) {
     running.stop().await;
     let counts = seen.counts().await;
     assert_eq!(counts, (0..BACKLOG).map(|key| (key, 1)).collect());
+}
+
+async fn jobs_of_several_queues_are_pushed_together(fixture: Fixture) {
+    let stages = [Stage::Audit, Stage::Forwarding];
+    let jobs = (0..1000).map(|key| (stages[usize::try_from(key % 2).unwrap()], job(key)));
+    fixture.queue.push_all(jobs.collect()).await.unwrap();
+    for (stage, first) in stages.into_iter().zip(0..) {
+        assert_eq!(fixture.queue.depth(stage).await.unwrap().ready, 500);
+        let (probe, seen) = Probe::done();
+        let running = fixture.start_on(stage, pool(1, 100, LONG), &probe);
+        let keys = seen.keys(500).await;
+        assert_eq!(keys, (first..1000).step_by(2).collect::<Vec<i64>>());
+        running.stop().await;
+        assert_eq!(fixture.queue.depth(stage).await.unwrap(), Depth::default());
+    }
 }
 
 /// A2: the queue promises nothing about equal jobs, so it must not pretend to: each push is worked on.

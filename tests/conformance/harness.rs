@@ -54,6 +54,7 @@ pub(crate) fn settings_with(url: &str, response_timeout_ms: u64) -> tsms::config
         "promote_batch": 500,
         "push_batch": 500,
         "ack_batch": 1000,
+        "ack_gather_ms": 0,
         "memory_capacity": 1_000_000,
         "tenant_burst": 32,
     });

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tsms::{outcome::Verdict, queue::Job};
+use tsms::{
+    outcome::Verdict,
+    queue::{self, Depth, Job},
+};
 
 use crate::{
-    harness::{DEADLINE, Fixture, LONG, Probe, STAGE, job, jobs, pool, until},
+    harness::{DEADLINE, Fixture, LONG, Probe, STAGE, job, jobs, pool, settings, until},
     on_both,
+    server::Server,
 };
 
 on_both!(
@@ -17,6 +22,30 @@ on_both!(
     an_idle_pool_stops_at_once,
     a_pool_may_stop_before_it_began,
 );
+
+/// Acknowledgements wait for others, but a pool that stops carries them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledgements_that_wait_are_carried_out_at_the_end() {
+    let server = Server::start().await;
+    let mut settings = settings(&server.url());
+    settings.ack_gather_ms = serde_json::from_value(json!(3_600_000)).unwrap();
+    let queue = queue::open(&settings).await.unwrap();
+    let fixture = Fixture {
+        queue,
+        server: Some(server),
+    };
+    let (probe, seen) = Probe::done();
+    let running = fixture.start(pool(1, 10, LONG), &probe);
+    fixture.queue.push(STAGE, jobs(0..3)).await.unwrap();
+    assert_eq!(seen.keys(3).await, [0, 1, 2]);
+    assert_eq!(
+        fixture.depth().await.in_flight,
+        3,
+        "worked on and not acknowledged"
+    );
+    running.stop().await;
+    assert_eq!(fixture.depth().await, Depth::default());
+}
 
 async fn unworked_jobs_go_to_others_while_running_ones_finish(fixture: Fixture) {
     fixture.queue.push(STAGE, jobs(0..4)).await.unwrap();

@@ -112,6 +112,7 @@ pub(crate) fn decision(id: i64, status: ValidationStatus) -> Decision {
     Decision {
         id,
         tenant_id: TENANT,
+        sale: (TERMINAL, Uuid::nil()),
         status,
         findings: Vec::new(),
         at: after(3),

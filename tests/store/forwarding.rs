@@ -8,7 +8,7 @@ use tsms::{
         sale::{ForwardState, Transaction, ValidationStatus},
         work::AuditEvent,
     },
-    store::{Sequence, Settled, Store},
+    store::{Claim, Sequence, Settled, Store},
 };
 
 use crate::{
@@ -152,6 +152,47 @@ pub(crate) async fn retries_come_back_and_count_when_they_should(base: &Base) {
         .map(|item| (item.row.id, item.attempt))
         .collect();
     assert_eq!(attempts, [(ids[0], 2), (ids[1], 1)]);
+}
+
+/// What it tells is what the row says; one that was claimed before is looked up with the others.
+pub(crate) async fn a_claim_on_sales_never_claimed_is_one_statement(base: &Base) {
+    let store = base.store().await;
+    let rows = valid(&store, 3).await;
+    let ids = ids_of(&rows);
+    let before = store.statements();
+    let claim = store.claim_forwards(&ids[..2], rows[..2].to_vec(), after(10), HOLD);
+    let claim = claim.await.unwrap();
+    assert_eq!(sent_since(&store, &before), [("forwards.claim_fresh", 1)]);
+    let told = |claim: &Claim| -> Vec<_> {
+        let items = claim.items.iter();
+        items
+            .map(|item| (item.row.id, item.attempt, item.created_at))
+            .collect()
+    };
+    assert_eq!(told(&claim), [(ids[0], 1, after(3)), (ids[1], 1, after(3))]);
+    assert!(claim.held.is_empty());
+    let again = Settled::Retry {
+        id: ids[0],
+        due_at: after(20),
+        code: "http_503",
+        counts: true,
+    };
+    assert_eq!(store.settle_forwards(claim.token, &[again]).await.unwrap(), 0);
+    // The first has an attempt, the second is held, the third is fresh.
+    let later = store
+        .claim_forwards(&ids, rows.clone(), after(20), HOLD)
+        .await
+        .unwrap();
+    assert_eq!(told(&later), [(ids[0], 2, after(3)), (ids[2], 1, after(3))]);
+    assert_eq!(later.held.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [ids[1]]);
+    let (sent, overtaken) = (forwarded(ids[0]), forwarded(ids[1]));
+    assert_eq!(
+        store
+            .settle_forwards(later.token, &[sent, overtaken])
+            .await
+            .unwrap(),
+        1
+    );
 }
 
 pub(crate) async fn a_dead_one_leaves_one_letter(base: &Base) {

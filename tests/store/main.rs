@@ -95,6 +95,7 @@ on_both! {
         each_row_is_claimed_by_one_worker,
         a_claim_taken_over_settles_nothing,
         retries_come_back_and_count_when_they_should,
+        a_claim_on_sales_never_claimed_is_one_statement,
         a_dead_one_leaves_one_letter,
         a_sale_costs_ten_row_writes;
     dead_letters:
@@ -125,6 +126,7 @@ on_both! {
         one_of_many_voids_wins,
         a_sale_void_before_its_decision_is_never_sent,
         a_void_meets_its_sale_wherever_it_is,
+        a_parked_void_is_joined_by_the_decision,
         a_void_is_told_after_its_sale_and_once,
         a_sweeper_finds_reversals_and_what_the_log_misses;
     refunding:

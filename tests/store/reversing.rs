@@ -11,12 +11,12 @@ use tsms::{
         time::Timestamp,
         work::{AuditEvent, Change},
     },
-    store::{Claim, NewReversal, Reversed, Sequence, Settled, Store},
+    store::{Claim, Decision, NewReversal, Reversed, Sequence, Settled, Store},
 };
 use uuid::Uuid;
 
 use crate::{
-    base::Base,
+    base::{Base, sent_since},
     fixtures::{TENANT, TERMINAL, decision, recorded, row, submission, valid, validated},
 };
 
@@ -171,11 +171,11 @@ pub(crate) async fn a_void_meets_its_sale_wherever_it_is(base: &Base) {
                 .record_validated(&[validated(&of, vec![row])])
                 .await
                 .unwrap();
-            store.unpark_sales(&[(TERMINAL, sale)]).await.unwrap();
-            store
-                .decide(&[decision(id, ValidationStatus::Valid)])
-                .await
-                .unwrap();
+            let decision = Decision {
+                sale: (TERMINAL, sale),
+                ..decision(id, ValidationStatus::Valid)
+            };
+            store.decide(&[decision]).await.unwrap();
         });
         let store = stores[1].clone();
         tasks.spawn(async move {
@@ -199,6 +199,46 @@ pub(crate) async fn a_void_meets_its_sale_wherever_it_is(base: &Base) {
         ..void(id_of(&rows[0]), "at once")
     };
     assert_eq!(ask(&stores[0], &stranger).await, Reversed::Unknown);
+}
+
+/// A void that waits for its row is joined with it by the decision, and holds up no other sale.
+pub(crate) async fn a_parked_void_is_joined_by_the_decision(base: &Base) {
+    let store = base.store().await;
+    let ids = store.next_ids(Sequence::Submission, 3).await.unwrap();
+    let submissions: Vec<_> = ids.into_iter().map(submission).collect();
+    store.accept(&submissions).await.unwrap();
+    // The third has no row when the others are decided.
+    for of in &submissions[1..] {
+        let parked = made(&store, &void(of.transaction_ids[0], "early")).await;
+        assert_eq!(parked.sale_id, None);
+    }
+    let row_ids = store.next_ids(Sequence::Transaction, 2).await.unwrap();
+    let rows: Vec<_> = (row_ids.iter().zip(&submissions))
+        .map(|(id, of)| row(*id, of, of.transaction_ids[0]))
+        .collect();
+    let set: Vec<_> = (submissions.iter().zip(&rows))
+        .map(|(of, row)| validated(of, vec![row.clone()]))
+        .collect();
+    store.record_validated(&set).await.unwrap();
+    let decisions: Vec<_> = (rows.iter())
+        .map(|row| Decision {
+            sale: (TERMINAL, id_of(row)),
+            ..decision(row.id, ValidationStatus::Valid)
+        })
+        .collect();
+    // Alone, the first needs no second look.
+    let before = store.statements();
+    assert!(store.decide(&decisions[..1]).await.unwrap().is_empty());
+    let sent = sent_since(&store, &before);
+    assert_eq!(sent, [("forwards.insert", 1), ("transactions.decide_valid", 1)]);
+    assert_eq!(store.decide(&decisions).await.unwrap(), [rows[0].id]);
+    let stored = store.transactions(&row_ids).await.unwrap();
+    assert!(stored.iter().all(|row| row.status == ValidationStatus::Valid));
+    assert!(stored[0].voided_at.is_none() && stored[1].voided_at.is_some());
+    assert_eq!(
+        state(&store, &rows[1]).await,
+        (Some(ForwardState::Withdrawn), vec![ForwardState::Withdrawn])
+    );
 }
 
 pub(crate) async fn a_void_is_told_after_its_sale_and_once(base: &Base) {

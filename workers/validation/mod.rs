@@ -1,11 +1,11 @@
 //! Validation: reads accepted submissions again, checks the facts that need other rows, and makes
 //! the transaction rows.
 //!
-//! A set is worked on in passes. Each pass looks up which sales exist already, makes the rows of
-//! those submissions that do not depend on one another, and commits. A submission that repeats a
-//! transaction id of an earlier one in the set waits for the next pass, so that what it is told about
-//! the first sale is committed by then. A pass that another worker overtook is looked up again; after
-//! [`PASSES`] of them the submissions go one at a time.
+//! A set is worked on in passes. Each pass makes the rows of those submissions that do not depend on one
+//! another, and commits. A submission that repeats a transaction id of an earlier one in the set waits for
+//! the next pass, so that what it is told about the first sale is committed by then. The first pass does not
+//! look up which sales exist already: hardly any do, and the record refuses a second row. Once it has, every
+//! pass looks; after [`PASSES`] of them the submissions go one at a time.
 
 mod sift;
 
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Passes over a whole set before its submissions go one at a time.
-const PASSES: usize = 4;
+const PASSES: usize = 5;
 /// Tries of one submission on its own; each loses only against a worker that got further.
 const SINGLE_TRIES: usize = 4;
 /// Most rows in one commit; a submission is never split.
@@ -58,7 +58,10 @@ struct Read {
 }
 
 pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> {
-    let mut set = Set::default();
+    let mut set = Set {
+        wary: jobs.iter().any(|job| job.attempt > 0),
+        ..Set::default()
+    };
     let pending = set.read(ctx, jobs).await?;
     let terminals = ctx
         .directory
@@ -73,6 +76,8 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
 /// What is known so far of the submissions of a set.
 #[derive(Default)]
 struct Set {
+    /// Passes look up which sales exist already.
+    wary: bool,
     /// Rows made, in the order they were made.
     made: Vec<Transaction>,
     /// Submissions that were processed before, by this or another worker.
@@ -163,7 +168,7 @@ impl Set {
         pending: Vec<Read>,
         terminals: &HashMap<i64, Arc<(Terminal, Tenant)>>,
     ) -> Result<Vec<Read>, StoreError> {
-        let facts = Facts::look_up(store, &pending, terminals).await?;
+        let facts = Facts::look_up(store, &pending, terminals, self.wary).await?;
         let Sifted { known, now, later } = sift::sift(pending, &facts);
         self.known.extend(known);
         let rows: usize = now.iter().map(|(_, plan)| plan.rows.len()).sum();
@@ -186,9 +191,14 @@ impl Set {
                     }
                     self.made.extend(done.rows);
                 }
+                // What waits repeats a sale of this pass.
+                self.wary |= !later.is_empty();
                 Ok(later)
             }
-            Err(StoreError::Exists(_)) => Ok(now.into_iter().map(|(read, _)| read).chain(later).collect()),
+            Err(StoreError::Exists(_)) => {
+                self.wary = true;
+                Ok(now.into_iter().map(|(read, _)| read).chain(later).collect())
+            }
             Err(error) => Err(error),
         }
     }

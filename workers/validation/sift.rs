@@ -35,19 +35,19 @@ pub(super) struct Facts<'a> {
 type Receipts = HashMap<(i64, String), Vec<(Uuid, Timestamp)>>;
 
 impl<'a> Facts<'a> {
-    /// Looks up what the sales of these submissions have to be checked against.
+    /// Looks up what the sales of these submissions have to be checked against; the sales that exist
+    /// already only if `wary`.
     pub(super) async fn look_up(
         store: &Store,
         pending: &[Read],
         terminals: &'a HashMap<i64, Arc<(Terminal, Tenant)>>,
+        wary: bool,
     ) -> Result<Self, StoreError> {
-        let mut keys = HashSet::new();
         let mut receipts = HashSet::new();
         let (mut first, mut last) = (None, None);
         for read in pending {
             let terminal = read.accepted.terminal_id;
             for sale in &read.content.sales {
-                keys.insert((terminal, sale.transaction_id));
                 if let Some(number) = &sale.receipt_no {
                     let at = sale.transaction_timestamp;
                     receipts.insert((terminal, number.clone()));
@@ -56,8 +56,18 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        let keys: Vec<_> = keys.into_iter().collect();
-        let existing = store.existing_transactions(&keys).await?;
+        let existing = if wary {
+            let keys = pending.iter().flat_map(|read| {
+                let terminal = read.accepted.terminal_id;
+                let sales = read.content.sales.iter();
+                sales.map(move |sale| (terminal, sale.transaction_id))
+            });
+            let keys: HashSet<_> = keys.collect();
+            let keys: Vec<_> = keys.into_iter().collect();
+            store.existing_transactions(&keys).await?
+        } else {
+            HashMap::new()
+        };
         let receipts: Vec<_> = receipts.into_iter().collect();
         let receipts = match (first, last) {
             (Some(first), Some(last)) => {

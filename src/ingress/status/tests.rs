@@ -54,6 +54,8 @@ fn recorded(status: ValidationStatus, forward: Option<ForwardState>) -> Transact
         forward,
         forward_attempts: 2,
         forward_settled_at: None,
+        accepted_at: Some(at(1)),
+        reversed: false,
     }
 }
 
@@ -106,7 +108,7 @@ fn one_word_for_a_till() {
 #[test]
 fn a_recorded_sale_shows_exact_amounts_and_utc_times() {
     let view = recorded(ValidationStatus::Valid, Some(ForwardState::Sending));
-    let shown = serde_json::to_value(TransactionStatus::recorded(view, Some(at(1)))).unwrap();
+    let shown = serde_json::to_value(TransactionStatus::recorded(view)).unwrap();
     let expected = json!({
         "transaction_id": A,
         "submission_uuid": SUBMISSION,

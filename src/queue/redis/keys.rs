@@ -7,6 +7,7 @@ use crate::{queue::fair::Lane, stage::Stage};
 pub(super) const GROUP: &str = "pool";
 
 /// The keys of one queue.
+#[derive(Clone)]
 pub(super) struct Keys {
     /// Streams, one a lane: jobs that are due, and those of them that are taken.
     ready: String,

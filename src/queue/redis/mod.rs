@@ -54,6 +54,7 @@ pub(super) struct Redis {
     /// Shared by everything that does not block.
     shared: Link,
     settings: config::Queue,
+    keys: [Keys; Stage::ALL.len()],
     activity: Activity,
     /// What this process put in each queue lately, by tenant.
     meters: [Mutex<Meter>; Stage::ALL.len()],
@@ -72,6 +73,7 @@ impl Redis {
             client,
             shared,
             settings: settings.clone(),
+            keys: Stage::ALL.map(|stage| Keys::new(&settings.prefix, stage)),
             activity: activity.clone(),
             meters: std::array::from_fn(|_| Mutex::new(Meter::new(settings.tenant_burst))),
             unique: rand::random(),
@@ -79,35 +81,45 @@ impl Redis {
         })
     }
 
-    fn keys(&self, stage: Stage) -> Keys {
-        Keys::new(&self.settings.prefix, stage)
+    fn keys(&self, stage: Stage) -> &Keys {
+        &self.keys[stage as usize]
     }
 
     pub(super) async fn push(&self, stage: Stage, jobs: &[Job]) -> Result<(), QueueError> {
-        let keys = self.keys(stage);
         for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
-            let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
-            for (job, lane) in chunk.iter().zip(self.lanes(stage, chunk)) {
-                pipe.add_command(wire::add(keys.lane(lane), job)).ignore();
-            }
-            // The first command after a lost connection finds out about the loss; the second one
-            // rides on the new connection. Jobs may be queued twice, which is harmless.
-            let mut shared = self.shared.clone();
-            let mut pushed = pipe.query_async::<()>(&mut shared).await;
-            if pushed.as_ref().is_err_and(RedisError::is_connection_dropped) {
-                pushed = pipe.query_async(&mut shared).await;
-            }
-            pushed.map_err(unavailable)?;
+            self.add(chunk.iter().map(|job| (stage, job))).await?;
         }
         Ok(())
     }
 
-    /// The lanes of jobs that are put in a queue now.
-    fn lanes(&self, stage: Stage, jobs: &[Job]) -> Vec<Lane> {
-        let meter = &self.meters[stage as usize];
-        let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) async fn push_all(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
+        for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
+            self.add(chunk.iter().map(|(stage, job)| (*stage, job))).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts jobs in their queues in one round trip.
+    async fn add<'a>(&self, jobs: impl ExactSizeIterator<Item = (Stage, &'a Job)>) -> Result<(), QueueError> {
+        let mut pipe = ::redis::Pipeline::with_capacity(jobs.len());
         let now = Instant::now();
-        jobs.iter().map(|job| meter.lane(job.tenant_id, now)).collect()
+        for (stage, job) in jobs {
+            let lane = {
+                let meter = &self.meters[stage as usize];
+                let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+                meter.lane(job.tenant_id, now)
+            };
+            pipe.add_command(wire::add(self.keys(stage).lane(lane), job))
+                .ignore();
+        }
+        // The first command after a lost connection finds out about the loss; the second one
+        // rides on the new connection. Jobs may be queued twice, which is harmless.
+        let mut shared = self.shared.clone();
+        let mut pushed = pipe.query_async::<()>(&mut shared).await;
+        if pushed.as_ref().is_err_and(RedisError::is_connection_dropped) {
+            pushed = pipe.query_async(&mut shared).await;
+        }
+        pushed.map_err(unavailable)
     }
 
     pub(super) async fn push_delayed(
@@ -166,7 +178,7 @@ impl Redis {
 
     pub(super) async fn parked(&self, stage: Stage, limit: usize) -> Result<Vec<(Job, String)>, QueueError> {
         let mut command = ::redis::cmd("XREVRANGE");
-        command.arg(self.keys(stage).parked).arg("+").arg("-");
+        command.arg(&self.keys(stage).parked).arg("+").arg("-");
         command.arg("COUNT").arg(limit);
         let answer: Value = command
             .query_async(&mut self.shared.clone())
@@ -195,7 +207,7 @@ impl Redis {
             client: self.client.clone(),
             shared: self.shared.clone(),
             settings: self.settings.clone(),
-            keys: self.keys(stage),
+            keys: self.keys(stage).clone(),
             stage,
             pool,
             lanes,

@@ -1,11 +1,14 @@
-//! Carries fates out, in as few commands as there are kinds of them, and insists until it is done.
-//! While it cannot, its channel fills up, the sets that wait to be settled keep their places among
+//! Carries fates out, those of sets that end within `ack_gather_ms` together, in as few commands as there
+//! are kinds of them, and insists until it is done. While it cannot, its channel fills up, the sets that wait to be settled keep their places among
 //! the workers, and no more jobs are taken.
 
 use std::sync::Arc;
 
 use ::redis::{RedisResult, pipe};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     Life, by_lane,
@@ -42,8 +45,10 @@ pub(super) async fn run(life: Arc<Life>, mut settled: mpsc::Receiver<Settled>) {
     let mut outage = life.outage("settle");
     let most = life.settings.ack_batch.max(1);
     while let Some(mut fates) = settled.recv().await {
+        // Nobody waits for an acknowledgement: only a crash meanwhile has the jobs done again.
+        let end = Instant::now() + life.settings.ack_gather_ms.duration();
         while fates.len() < most
-            && let Ok(more) = settled.try_recv()
+            && let Ok(Some(more)) = timeout_at(end, settled.recv()).await
         {
             fates.extend(more);
         }
