@@ -341,6 +341,9 @@ pub struct Fleet {
     pub lease_ms: Millis,
     /// Most sets of jobs of one stage worked on at the same time in one process, whatever is asked for.
     pub max_concurrency: usize,
+    /// By how much worker processes yield to others on their machine, the ingress above all: their niceness,
+    /// at most 19. One that was started nicer stays so.
+    pub worker_nice: u8,
     /// Folder of the embedded tier.
     pub data_dir: PathBuf,
     /// How long workers trust what they know of a terminal and its tenant.

@@ -110,21 +110,24 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(run(cli)));
-    match result {
+    match start(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
+fn start(cli: Cli) -> Result<(), Failure> {
     let setup = Setup { file: cli.config };
-    match cli.command {
+    if let Command::Worker(_) = &cli.command {
+        // Before the runtime has threads: each inherits it.
+        roles::yield_to_tills(&setup)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(setup, cli.command))
+}
+
+async fn run(setup: Setup, command: Command) -> Result<(), Failure> {
+    match command {
         Command::Up(args) => up::run(&setup, args).await,
         Command::Ingress(args) => roles::ingress(&setup, args).await,
         Command::Worker(args) => roles::worker(&setup, args).await,

@@ -6,7 +6,7 @@ use super::{Config, ConfigError, Millis, alerts, auth, secrets, traces};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 11] = [
+const MAY_BE_ZERO: [&str; 12] = [
     "autoscaler.most_doublings",
     "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
@@ -18,6 +18,7 @@ const MAY_BE_ZERO: [&str; 11] = [
     "traces.client_per_s",
     "traces.sample_per_million",
     "queue.ack_gather_ms",
+    "fleet.worker_nice",
 ];
 
 /// The same by the last part of their names.
@@ -198,6 +199,9 @@ fn ingress(config: &Config, found: &mut Found) {
         ingress.tls_certificate.as_os_str().is_empty() != ingress.tls_key.as_os_str().is_empty(),
         || "ingress.tls_certificate and ingress.tls_key belong together: set both or none".to_owned(),
     );
+    found.when(config.fleet.worker_nice > 19, || {
+        "fleet.worker_nice: at most 19".to_owned()
+    });
     found.longer(
         ("fleet.drain_ms", config.fleet.drain_ms),
         ("ingress.drain_notice_ms", ingress.drain_notice_ms),

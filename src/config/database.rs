@@ -24,7 +24,7 @@ pub struct Database {
     pub chain_ends: usize,
     /// SQLite: most transactions that share one commit.
     pub commit_group: usize,
-    /// SQLite: memory of one connection for pages, in KiB.
+    /// SQLite: memory of the writer for pages, in KiB; a reader has an eighth of it.
     pub cache_kib: u32,
     /// SQLite: pages of 4 KiB in the write-ahead log before they are moved to the file.
     pub checkpoint_pages: u32,

@@ -21,6 +21,10 @@ use crate::config;
 /// asking before every statement, and a restarted server is still noticed.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
+/// What part of the writer's memory for pages a reader of SQLite has: it looks up single rows, and there are
+/// several.
+const READER_SHARE: u32 = 8;
+
 /// Prepared statements kept by one connection: all of them.
 const STATEMENTS: usize = 1024;
 
@@ -155,14 +159,17 @@ pub(super) async fn open_sqlite(
         .busy_timeout(settings.lock_timeout_ms.duration())
         .statement_cache_capacity(STATEMENTS)
         // What a savepoint may have to undo, else a file that is written and thrown away.
-        .pragma("temp_store", "MEMORY")
-        .pragma("cache_size", format!("-{}", settings.cache_kib));
+        .pragma("temp_store", "MEMORY");
+    let cache = |kib: u32| format!("-{}", kib.max(1));
     let readers = options
         .clone()
         .create_if_missing(false)
+        .pragma("cache_size", cache(settings.cache_kib / READER_SHARE))
         .pragma("query_only", "ON");
     let latest = settings.checkpoint_pages.saturating_mul(checkpoint::LATEST);
-    let writer = options.pragma("wal_autocheckpoint", latest.to_string());
+    let writer = options
+        .pragma("cache_size", cache(settings.cache_kib))
+        .pragma("wal_autocheckpoint", latest.to_string());
     let made = SqliteConnection::connect_with(&writer)
         .await
         .map_err(StoreError::Unavailable)?;

@@ -66,6 +66,37 @@ async fn two_forwarding_workers_share_the_work() {
     fleet.stop();
 }
 
+/// Tills go first: what works in a worker is as nice as the settings say, and none of the others is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_yield_to_the_ingress() {
+    let fleet = Processes::start_with(&[], "[fleet]\nworker_nice = 7\n").await;
+    // The test itself may have been started nice.
+    let own = niceness(std::process::id(), "").into_iter().max().unwrap();
+    for (name, process) in &fleet.running {
+        let worker = !name.starts_with("ingress") && !name.starts_with("scheduler");
+        let nice = if worker { own.max(7) } else { own };
+        let threads = niceness(process.guarded.pid().unsigned_abs(), "tokio-rt-worker");
+        assert!(!threads.is_empty(), "{name} has threads");
+        assert!(
+            threads.iter().all(|thread| *thread == nice),
+            "{name}: {threads:?}"
+        );
+    }
+    fleet.stop();
+}
+
+/// The niceness of each thread of a process that has `name` in its name, as `proc_pid_stat(5)` has it.
+fn niceness(process: u32, name: &str) -> Vec<i64> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    // The name in parentheses may hold anything; niceness is the seventeenth field after it.
+    let nice = |stat: String| stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok();
+    stats
+        .filter(|stat| stat.contains(name))
+        .filter_map(nice)
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sales_survive_killed_workers_of_every_stage() {
     let mut fleet = Processes::start(&[]).await;
