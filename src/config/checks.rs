@@ -199,9 +199,6 @@ fn ingress(config: &Config, found: &mut Found) {
         ingress.tls_certificate.as_os_str().is_empty() != ingress.tls_key.as_os_str().is_empty(),
         || "ingress.tls_certificate and ingress.tls_key belong together: set both or none".to_owned(),
     );
-    found.when(config.fleet.worker_nice > 19, || {
-        "fleet.worker_nice: at most 19".to_owned()
-    });
     found.longer(
         ("fleet.drain_ms", config.fleet.drain_ms),
         ("ingress.drain_notice_ms", ingress.drain_notice_ms),
@@ -380,6 +377,9 @@ fn rules(config: &Config, found: &mut Found) {
 }
 
 fn running(config: &Config, found: &mut Found) {
+    found.when(config.fleet.worker_nice > 19, || {
+        "fleet.worker_nice: at most 19".to_owned()
+    });
     found.when(!["json", "text"].contains(&config.log.format.as_str()), || {
         format!("log.format: json or text, got {:?}", config.log.format)
     });

@@ -208,7 +208,10 @@ impl Queue {
     pub async fn push(&self, stage: Stage, jobs: Vec<Job>) -> Result<(), QueueError> {
         match &self.inner {
             Inner::Memory(memory) => memory.push(stage, jobs),
-            Inner::Redis(redis) => redis.push(stage, &jobs).await,
+            Inner::Redis(redis) => {
+                let jobs: Vec<_> = jobs.into_iter().map(|job| (stage, job)).collect();
+                redis.push(&jobs).await
+            }
         }
     }
 
@@ -225,7 +228,7 @@ impl Queue {
                 }
                 (by_stage.into_iter()).try_for_each(|(stage, jobs)| memory.push(stage, jobs))
             }
-            Inner::Redis(redis) => redis.push_all(&jobs).await,
+            Inner::Redis(redis) => redis.push(&jobs).await,
         }
     }
 

@@ -11,25 +11,32 @@ use super::{
 };
 use crate::domain::{sale::ValidationStatus, time::Timestamp};
 
-// A void that is parked (see [`super::parked`]) keeps its sale from being decided; bound to 1 where those
-// were joined before. The look and the decision are one statement: a void that is parked later finds the row.
+/// Which rows may be decided. A void that is parked (see [`super::parked`]) keeps its sale from it; bound to 1
+/// where those were joined before. The look and the decision are one statement: a void that is parked later
+/// finds the row.
+macro_rules! decidable {
+    () => {
+        "id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL AND voided_at IS NULL \
+         AND (? = 1 OR NOT EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = transactions.terminal_id \
+         AND r.transaction_id = transactions.transaction_id AND r.sale_id = 0))"
+    };
+}
+
 const VALID: Sql = Sql {
     name: "transactions.decide_valid",
-    text: "UPDATE transactions SET validation_status = 'VALID', findings = NULL, decided_at = ? \
-           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
-           AND voided_at IS NULL \
-           AND (? = 1 OR NOT EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = transactions.terminal_id \
-           AND r.transaction_id = transactions.transaction_id AND r.sale_id = 0))",
+    text: concat!(
+        "UPDATE transactions SET validation_status = 'VALID', findings = NULL, decided_at = ? WHERE ",
+        decidable!()
+    ),
 };
 
 const WITH_FINDINGS: Sql = Sql {
     name: "transactions.decide",
-    text: "UPDATE transactions SET validation_status = CASE id {WHEN ? THEN ?| } END, \
-           findings = CASE id {WHEN ? THEN ?| } END, decided_at = ? \
-           WHERE id IN ({?}) AND validation_status = 'PENDING' AND dead_code IS NULL \
-           AND voided_at IS NULL \
-           AND (? = 1 OR NOT EXISTS (SELECT 1 FROM reversals r WHERE r.terminal_id = transactions.terminal_id \
-           AND r.transaction_id = transactions.transaction_id AND r.sale_id = 0))",
+    text: concat!(
+        "UPDATE transactions SET validation_status = CASE id {WHEN ? THEN ?| } END, \
+         findings = CASE id {WHEN ? THEN ?| } END, decided_at = ? WHERE ",
+        decidable!()
+    ),
 };
 
 /// For a sale that is void already: it is judged like any other, and never sent.

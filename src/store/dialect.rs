@@ -156,11 +156,8 @@ pub(super) fn contended(error: &StoreError) -> bool {
         return false;
     };
     refusal.try_downcast_ref::<MySqlDatabaseError>().map_or_else(
-        // SQLITE_BUSY and SQLITE_LOCKED; the low byte of an extended code is its kind.
-        || {
-            let code = refusal.code().and_then(|code| code.parse::<u32>().ok());
-            matches!(code.map(|code| code & 0xff), Some(5 | 6))
-        },
+        // SQLITE_BUSY and SQLITE_LOCKED.
+        || matches!(sqlite_kind(refusal.as_ref()), Some(5 | 6)),
         // Lock wait timeout, deadlock.
         |mysql| matches!(mysql.number(), 1205 | 1213),
     )
@@ -168,12 +165,14 @@ pub(super) fn contended(error: &StoreError) -> bool {
 
 /// Whether SQLite refused the values of a statement, and so undid that statement and nothing else.
 pub(super) fn refused_alone(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    let code = code.and_then(|code| code.parse::<u32>().ok());
-    // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH; the low byte of an extended code is its kind.
-    matches!(code.map(|code| code & 0xff), Some(18..=20))
+    // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
+    matches!(error.as_database_error().and_then(sqlite_kind), Some(18..=20))
+}
+
+/// The kind of a refusal by SQLite: the low byte of its extended code.
+fn sqlite_kind(refusal: &dyn sqlx::error::DatabaseError) -> Option<u32> {
+    let code = refusal.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ pub(super) struct Writer {
 
 pub(super) struct Shared {
     state: Arc<Mutex<State>>,
-    commits: Arc<Commits>,
     /// Calls that wait for the writer now.
     waiting: AtomicUsize,
     /// How long they may wait.
@@ -100,7 +99,6 @@ impl Writer {
         };
         let shared = Arc::new(Shared {
             state: Arc::new(Mutex::new(state)),
-            commits: Arc::clone(&commits),
             waiting: AtomicUsize::new(0),
             patience,
             most: most.max(1),
@@ -168,12 +166,9 @@ impl Writer {
 
     /// The connection alone, for the migrator: no group is open while it is held.
     pub(super) async fn alone(&self) -> Result<Alone, sqlx::Error> {
-        let mut state = self.shared.take().await?;
-        if state.group.is_some() {
-            state.close().await;
-        }
-        state.connection().await?;
-        Ok(Alone(state))
+        let mut alone = self.shared.stand_still().await?;
+        alone.connection().await?;
+        Ok(alone)
     }
 }
 
@@ -187,6 +182,13 @@ impl Alone {
 }
 
 impl Shared {
+    /// Keeps everybody from writing, with no transaction open, until what it gives is dropped.
+    pub(super) async fn stand_still(&self) -> Result<Alone, sqlx::Error> {
+        let mut state = self.take().await?;
+        state.close().await;
+        Ok(Alone(state))
+    }
+
     async fn take(&self) -> Result<OwnedMutexGuard<State>, sqlx::Error> {
         struct Waits<'a>(&'a AtomicUsize);
         impl Drop for Waits<'_> {
@@ -202,16 +204,7 @@ impl Shared {
     }
 }
 
-impl Shared {
-    /// Keeps everybody from writing, with no transaction open, until what it gives is dropped.
-    pub(super) async fn stand_still(&self) -> Result<impl Drop + use<>, sqlx::Error> {
-        let mut state = self.take().await?;
-        state.close().await;
-        Ok(state)
-    }
-}
-
-impl Drop for Shared {
+impl Drop for State {
     fn drop(&mut self) {
         self.commits.end();
     }

@@ -85,41 +85,29 @@ impl Redis {
         &self.keys[stage as usize]
     }
 
-    pub(super) async fn push(&self, stage: Stage, jobs: &[Job]) -> Result<(), QueueError> {
+    pub(super) async fn push(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
         for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
-            self.add(chunk.iter().map(|job| (stage, job))).await?;
+            let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
+            let now = Instant::now();
+            for (stage, job) in chunk {
+                let lane = {
+                    let meter = &self.meters[*stage as usize];
+                    let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+                    meter.lane(job.tenant_id, now)
+                };
+                pipe.add_command(wire::add(self.keys(*stage).lane(lane), job))
+                    .ignore();
+            }
+            // The first command after a lost connection finds out about the loss; the second one
+            // rides on the new connection. Jobs may be queued twice, which is harmless.
+            let mut shared = self.shared.clone();
+            let mut pushed = pipe.query_async::<()>(&mut shared).await;
+            if pushed.as_ref().is_err_and(RedisError::is_connection_dropped) {
+                pushed = pipe.query_async(&mut shared).await;
+            }
+            pushed.map_err(unavailable)?;
         }
         Ok(())
-    }
-
-    pub(super) async fn push_all(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
-        for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
-            self.add(chunk.iter().map(|(stage, job)| (*stage, job))).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts jobs in their queues in one round trip.
-    async fn add<'a>(&self, jobs: impl ExactSizeIterator<Item = (Stage, &'a Job)>) -> Result<(), QueueError> {
-        let mut pipe = ::redis::Pipeline::with_capacity(jobs.len());
-        let now = Instant::now();
-        for (stage, job) in jobs {
-            let lane = {
-                let meter = &self.meters[stage as usize];
-                let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-                meter.lane(job.tenant_id, now)
-            };
-            pipe.add_command(wire::add(self.keys(stage).lane(lane), job))
-                .ignore();
-        }
-        // The first command after a lost connection finds out about the loss; the second one
-        // rides on the new connection. Jobs may be queued twice, which is harmless.
-        let mut shared = self.shared.clone();
-        let mut pushed = pipe.query_async::<()>(&mut shared).await;
-        if pushed.as_ref().is_err_and(RedisError::is_connection_dropped) {
-            pushed = pipe.query_async(&mut shared).await;
-        }
-        pushed.map_err(unavailable)
     }
 
     pub(super) async fn push_delayed(

@@ -1,6 +1,6 @@
 //! Carries fates out, those of sets that end within `ack_gather_ms` together, in as few commands as there
-//! are kinds of them, and insists until it is done. While it cannot, its channel fills up, the sets that wait to be settled keep their places among
-//! the workers, and no more jobs are taken.
+//! are kinds of them, and insists until it is done. While it cannot, its channel fills up, the sets that wait
+//! to be settled keep their places among the workers, and no more jobs are taken.
 
 use std::sync::Arc;
 
