@@ -171,6 +171,8 @@ pub struct Queue {
     pub tenant_burst: u32,
     /// Most jobs the in-memory queue holds a stage; more are refused and left to the sweeper.
     pub memory_capacity: usize,
+    /// Room for the bodies of the jobs of a stage in memory, in KiB; the rows of the rest are loaded.
+    pub memory_body_kib: usize,
 }
 
 impl Queue {
@@ -256,6 +258,8 @@ pub struct Ingress {
     pub commit_writers: usize,
     /// Most committed sets that wait to be enqueued; beyond it the sweeper enqueues them.
     pub enqueue_queue: usize,
+    /// Sets that wait to be enqueued from which on jobs go without bodies; also most in one call.
+    pub enqueue_bodies: usize,
     /// Largest body copied into a job; a larger one is loaded by the worker.
     pub job_body_bytes: usize,
     /// Voids and refunds under way at the same time; beyond it 503.

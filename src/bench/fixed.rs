@@ -17,7 +17,7 @@ use super::{
 use crate::{domain::payload::void_checksum, standin::sim::Latency};
 
 /// Connections of each stream: far more than are busy, so that a stall is seen as latency.
-const CONNECTIONS: usize = 128;
+pub(super) const CONNECTIONS: usize = 128;
 
 /// One status is asked for so many sales.
 const SALES_PER_STATUS: usize = 5;
@@ -97,7 +97,7 @@ impl Bench {
     }
 
     /// Plays the streams, waits for what was accepted, and tells of both.
-    async fn scheduled(
+    pub(super) async fn scheduled(
         &mut self,
         scenario: &mut Scenario,
         submits: Stream,

@@ -28,6 +28,7 @@ mod servers;
 mod sinks;
 mod tier;
 mod tills;
+mod tokens;
 mod yardstick;
 
 use std::{
@@ -113,6 +114,8 @@ pub enum Kind {
     Sinks,
     /// Every role restarted, one after the other, under load.
     Restart,
+    /// Tokens read and replaced while sales come.
+    Tokens,
 }
 
 /// The bench could not be run to its end.
@@ -217,6 +220,7 @@ impl Bench {
             Kind::Growth => self.growth().await?,
             Kind::Sinks => self.sinks().await?,
             Kind::Restart => self.restarts().await?,
+            Kind::Tokens => self.tokens().await?,
         }
         Ok(())
     }

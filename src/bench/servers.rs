@@ -31,7 +31,17 @@ const DATABASE_OPTIONS: [&str; 5] = [
 ];
 
 /// Settings of Redis that the figures depend on.
-const REDIS_OPTIONS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
+const REDIS_OPTIONS: [&str; 8] = [
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "everysec",
+    "--save",
+    "",
+    // Jobs come and go: a log of 64 MiB, at which Redis begins to write it anew, is full every few seconds.
+    "--auto-aof-rewrite-min-size",
+    "1gb",
+];
 
 /// A running database and how to reach it.
 pub(super) struct Database {

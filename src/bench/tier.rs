@@ -295,6 +295,8 @@ fn settings(
         ("LIMITS__TERMINAL__QUOTA", UNREACHED.to_string()),
         ("LIMITS__TENANT__QUOTA", UNREACHED.to_string()),
         ("LIMITS__GLOBAL__QUOTA", UNREACHED.to_string()),
+        ("LIMITS__AUTH_ADDRESS__QUOTA", UNREACHED.to_string()),
+        ("LIMITS__AUTH_SERIAL__QUOTA", UNREACHED.to_string()),
         ("INGRESS__MAX_CONNECTIONS_PER_ADDRESS", "11000".to_owned()),
         // What a load balancer needs to see that an ingress leaves.
         ("INGRESS__DRAIN_NOTICE_MS", "1000".to_owned()),

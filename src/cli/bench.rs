@@ -84,6 +84,8 @@ enum ScenarioWord {
     Sinks,
     /// Every role restarted, one after the other, under load.
     Restart,
+    /// Tokens read and replaced while 300 sales a second come.
+    Tokens,
 }
 
 impl ScenarioWord {
@@ -100,6 +102,7 @@ impl ScenarioWord {
             Self::Growth => Kind::Growth,
             Self::Sinks => Kind::Sinks,
             Self::Restart => Kind::Restart,
+            Self::Tokens => Kind::Tokens,
         }
     }
 }

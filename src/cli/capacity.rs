@@ -110,6 +110,10 @@ fn show(need: &Need) -> Result<(), Failure> {
             "memory of all ingresses for connections",
             &size(need.connection_bytes),
         ],
+        [
+            "memory of the database, for a year's sales",
+            &size(need.index_bytes_a_year),
+        ],
         ["disk of the database, a year", &size(need.disk_bytes_a_year)],
         ["disk of the database, in all", &size(need.disk_bytes)],
         ["requests, a second", &size(need.network_bytes_per_s)],

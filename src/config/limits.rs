@@ -8,6 +8,10 @@ use crate::limits::Class;
 /// The longest window of a rate limit: a day.
 const LONGEST_PERIOD: Millis = Millis::new(86_400_000);
 
+/// Most requests in one call to Redis: a script there takes the keys of their buckets, three of each, as
+/// arguments of one command, of which Lua allows some 8,000.
+const MOST_CHECKED: usize = 2000;
+
 /// `[limits]`
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +135,12 @@ impl Limits {
             )
         };
         let mut found: Vec<String> = long.map(told).collect();
+        if self.check_batch > MOST_CHECKED {
+            found.push(format!(
+                "limits.check_batch ({}) must be at most {MOST_CHECKED}: a script in Redis takes no more",
+                self.check_batch
+            ));
+        }
         if self.settle_ms <= self.probe_ms {
             found.push(format!(
                 "limits.settle_ms ({} ms) must be longer than limits.probe_ms ({} ms): within it every ingress \

@@ -14,6 +14,9 @@ pub struct Budget {
     pub fleet_table_bytes: u64,
     /// The same in SQLite.
     pub embedded_table_bytes: u64,
+    /// Bytes a sale of the indexes of the fleet tier that each sale enters at random places, because ids of tills are
+    /// random: what does not fit in the database's memory is read from its disk, up to seven pages a sale.
+    pub fleet_index_bytes: u64,
     /// Bytes of Redis memory a job that waits.
     pub job_bytes: u64,
     /// Bytes of the ingress a silent connection.
@@ -37,6 +40,7 @@ pub const BUDGET: Budget = Budget {
     embedded_per_s: 6_000,
     fleet_table_bytes: 3_600,
     embedded_table_bytes: 3_000,
+    fleet_index_bytes: 240,
     job_bytes: 1_600,
     connection_bytes: 4_000,
     request_bytes: 1_410,
@@ -108,6 +112,8 @@ pub struct Need {
     pub redis_bytes: u64,
     /// Memory of all ingresses for the connections of the tills.
     pub connection_bytes: u64,
+    /// Memory of the database that holds those indexes for a year's sales.
+    pub index_bytes_a_year: u64,
     /// Disk that a year of sales takes on the fleet tier, without copies and backups.
     pub disk_bytes_a_year: u64,
     /// And for as long as sales are kept.
@@ -179,10 +185,8 @@ pub fn need(load: &Load, settings: &Settings) -> Need {
         .sales_a_day
         .saturating_mul(load.outage_hours)
         .div_ceil(HOURS_A_DAY);
-    let year = load
-        .sales_a_day
-        .saturating_mul(DAYS_A_YEAR)
-        .saturating_mul(BUDGET.fleet_table_bytes);
+    let sales_a_year = load.sales_a_day.saturating_mul(DAYS_A_YEAR);
+    let year = sales_a_year.saturating_mul(BUDGET.fleet_table_bytes);
     Need {
         peak_per_s: peak,
         embedded_will_do: peak <= part(BUDGET.embedded_per_s, EMBEDDED_PERCENT),
@@ -191,6 +195,7 @@ pub fn need(load: &Load, settings: &Settings) -> Need {
         database_connections: processes.saturating_mul(settings.pool),
         redis_bytes: backlog.saturating_mul(BUDGET.job_bytes).saturating_mul(2),
         connection_bytes: load.tills.saturating_mul(BUDGET.connection_bytes),
+        index_bytes_a_year: sales_a_year.saturating_mul(BUDGET.fleet_index_bytes),
         disk_bytes_a_year: year,
         disk_bytes: year.saturating_mul(load.years),
         network_bytes_per_s: peak.saturating_mul(BUDGET.request_bytes),
@@ -243,6 +248,7 @@ mod tests {
         assert_eq!(role(&need, "mariadbd"), ((84 * us).div_ceil(600), 1));
         assert_eq!(need.redis_bytes, 1_000_000 * BUDGET.job_bytes * 2);
         assert_eq!(need.connection_bytes, 5_000 * BUDGET.connection_bytes);
+        assert_eq!(need.index_bytes_a_year, 366_000_000 * BUDGET.fleet_index_bytes);
     }
 
     #[test]

@@ -216,12 +216,13 @@ where
             bytes: settings.commit_bytes,
             limit: settings.request_timeout_ms.duration(),
             job_body_bytes: settings.job_body_bytes,
+            bodies: settings.enqueue_bodies,
             enqueue: enqueue.clone(),
             pace: Arc::clone(&pace),
         };
         tasks.spawn(writer.run(commit.clone()));
     }
-    let most = settings.enqueue_queue.max(1);
+    let most = settings.enqueue_bodies.max(1);
     tasks.spawn(async move { enqueue::run(sets, most, push).await });
     let seats = Arc::new(Seats::new(settings));
     (Committer { sender, seats, pace }, Pipeline { closing, tasks })
@@ -235,6 +236,7 @@ struct Writer {
     bytes: usize,
     limit: Duration,
     job_body_bytes: usize,
+    bodies: usize,
     enqueue: mpsc::Sender<Vec<Job>>,
     pace: Arc<Pace>,
 }
@@ -319,6 +321,15 @@ impl Writer {
         };
         metrics::commit(rows.len(), took);
         let mut jobs = Vec::with_capacity(rows.len());
+        let waiting = self
+            .enqueue
+            .max_capacity()
+            .saturating_sub(self.enqueue.capacity());
+        let body_bytes = if waiting < self.bodies {
+            self.job_body_bytes
+        } else {
+            0
+        };
         for ((row, accepted), (answer, _)) in rows.into_iter().zip(answers) {
             let kept = match accepted {
                 Accepted::New => Kept::Accepted {
@@ -330,7 +341,7 @@ impl Writer {
             };
             tell(answer, Ok(kept));
             if accepted == Accepted::New {
-                jobs.push(self.job(row));
+                jobs.push(job(row, body_bytes));
             }
         }
         let count = jobs.len();
@@ -338,26 +349,27 @@ impl Writer {
             metrics::enqueue_left_to_sweeper(count);
         }
     }
+}
 
-    fn job(&self, row: NewSubmission) -> Job {
-        let accepted = work::AcceptedSubmission {
-            id: row.id,
-            tenant_id: row.tenant_id,
-            terminal_id: row.terminal_id,
-            submission_uuid: row.submission_uuid,
-            request_id: row.request_id,
-            accepted_at: row.accepted_at,
-            body: row.body,
-        };
-        let fits = accepted.body.len() <= self.job_body_bytes;
-        Job {
-            key: accepted.id,
-            tenant_id: accepted.tenant_id,
-            attempt: 0,
-            enqueued_at: Timestamp::now(),
-            body: if fits { accepted.encode() } else { Bytes::new() },
-            request_id: accepted.request_id,
-        }
+/// The job of a submission, with a copy of the row whose body has at most `body_bytes`.
+fn job(row: NewSubmission, body_bytes: usize) -> Job {
+    let accepted = work::AcceptedSubmission {
+        id: row.id,
+        tenant_id: row.tenant_id,
+        terminal_id: row.terminal_id,
+        submission_uuid: row.submission_uuid,
+        request_id: row.request_id,
+        accepted_at: row.accepted_at,
+        body: row.body,
+    };
+    let fits = accepted.body.len() <= body_bytes;
+    Job {
+        key: accepted.id,
+        tenant_id: accepted.tenant_id,
+        attempt: 0,
+        enqueued_at: Timestamp::now(),
+        body: if fits { accepted.encode() } else { Bytes::new() },
+        request_id: accepted.request_id,
     }
 }
 

@@ -140,7 +140,7 @@ impl App {
             refusals: Arc::default(),
             gate: Arc::new(gate::Gate::new(&config.gate)),
             committer,
-            pass_on: pass_on::PassOn::start(queue, settings.enqueue_queue),
+            pass_on: pass_on::PassOn::start(queue, settings.enqueue_bodies),
             beats: heartbeat::Beats::new(&config.heartbeat),
             reversals: Semaphore::new(settings.reversal_slots.min(Semaphore::MAX_PERMITS)),
             body_budget: Arc::new(Semaphore::new(

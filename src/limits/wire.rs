@@ -82,45 +82,79 @@ pub(super) async fn check(
     requests: &[&[Bucket]],
 ) -> RedisResult<Option<Answer>> {
     let mut call = CHECK.prepare_invoke();
-    call.key(keys.epoch());
-    let mut places: HashMap<Bucket, usize> = HashMap::new();
+    call.key(keys.epoch()).arg(epoch);
+    let mut places: HashMap<Bucket, u16> = HashMap::new();
     let mut order = Vec::new();
-    for bucket in requests.iter().copied().flatten() {
-        places.entry(*bucket).or_insert_with(|| {
-            order.push(*bucket);
-            order.len()
-        });
-    }
-    call.arg(epoch).arg(Class::ALL.len());
-    for class in Class::ALL {
-        let rule = rules.of(class);
-        call.arg(rule.quota).arg(rule.period).arg(rule.grain);
-    }
-    for bucket in order {
-        call.key(keys.bucket(bucket)).arg(bucket.class as usize + 1);
-    }
+    let mut asked = Vec::with_capacity(requests.len() * 8);
     for request in requests {
-        call.arg(request.len());
+        // Neither can be cut off: a request has three buckets at most, a call `limits.check_batch` requests.
+        asked.push(u8::try_from(request.len()).unwrap_or(u8::MAX));
         for bucket in *request {
-            call.arg(places[bucket]);
+            let place = *places.entry(*bucket).or_insert_with(|| {
+                order.push(*bucket);
+                u16::try_from(order.len()).unwrap_or(u16::MAX)
+            });
+            asked.extend_from_slice(&place.to_be_bytes());
         }
     }
-    let figures: Vec<u64> = call.invoke_async(connection).await?;
-    Ok(answer(&figures, requests))
+    let mut policies = Vec::with_capacity(Class::ALL.len() * 16);
+    for class in Class::ALL {
+        let rule = rules.of(class);
+        policies.extend_from_slice(&rule.quota.to_be_bytes());
+        policies.extend_from_slice(&six(rule.period));
+        policies.extend_from_slice(&six(rule.grain));
+    }
+    let mut classes = Vec::with_capacity(order.len());
+    for bucket in &order {
+        call.key(keys.bucket(*bucket));
+        classes.push(bucket.class as u8 + 1);
+    }
+    call.arg(policies).arg(classes).arg(asked);
+    let figures: Vec<u8> = call.invoke_async(connection).await?;
+    Ok(answer(&figures, &order, rules, requests))
 }
 
-fn answer(figures: &[u64], requests: &[&[Bucket]]) -> Option<Answer> {
-    let mut figures = figures.iter().copied();
-    let at = figures.next()?;
+/// The lower six bytes of a number: nine thousand years of milliseconds.
+fn six(number: u64) -> [u8; 6] {
+    let [_, _, rest @ ..] = number.min((1 << 48) - 1).to_be_bytes();
+    rest
+}
+
+/// A bucket while the requests of a call are gone through: how many count, and the stamp of the oldest.
+struct Level {
+    total: u32,
+    first: Option<u64>,
+}
+
+/// Reads what `check.lua` returned for these buckets and requests; `None` for anything else.
+fn answer(mut figures: &[u8], order: &[Bucket], rules: &Rules, requests: &[&[Bucket]]) -> Option<Answer> {
+    let mut take = |bytes: usize| {
+        let (taken, rest) = figures.split_at_checked(bytes)?;
+        figures = rest;
+        Some(taken.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)))
+    };
+    let at = take(6)?;
+    let mut levels = HashMap::with_capacity(order.len());
+    for bucket in order {
+        let total = u32::try_from(take(4)?).ok()?;
+        let first = Some(take(6)?).filter(|stamp| *stamp > 0);
+        levels.insert(*bucket, Level { total, first });
+    }
     let mut decisions = Vec::with_capacity(requests.len());
     for request in requests {
-        let admitted = figures.next()? == 1;
+        let admitted = take(1)? == u64::from(b'1');
         let mut standings = Vec::with_capacity(request.len());
         for bucket in *request {
+            let (level, rule) = (levels.get_mut(bucket)?, rules.of(bucket.class));
+            if admitted {
+                level.total = level.total.saturating_add(1);
+                level.first.get_or_insert(rule.stamp(at));
+            }
+            let free = level.first.map_or(at, |first| first.saturating_add(rule.period));
             standings.push(Standing {
                 class: bucket.class,
-                remaining: u32::try_from(figures.next()?).unwrap_or(u32::MAX),
-                next_free: Duration::from_millis(figures.next()?),
+                remaining: rule.quota.saturating_sub(level.total),
+                next_free: Duration::from_millis(free.saturating_sub(at)),
             });
         }
         decisions.push(if admitted {
@@ -132,7 +166,7 @@ fn answer(figures: &[u64], requests: &[&[Bucket]]) -> Option<Answer> {
             Decision::by(standings)
         });
     }
-    Some(Answer { at, decisions })
+    figures.is_empty().then_some(Answer { at, decisions })
 }
 
 /// Brings to the logs what they lack. False: the epoch is another one, and nothing was done.
@@ -184,17 +218,42 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_off_decides_nothing() {
+        let rules = Rules::new(
+            &crate::config::Layers::read(None, Vec::new())
+                .unwrap()
+                .config()
+                .unwrap()
+                .limits,
+        );
         let till = [Bucket::terminal(1, 1), Bucket::tenant(1)];
-        let whole = [1000, 1, 59, 60_001, 99, 5, 0, 0, 7, 98, 5];
-        let decided = |figures: &[u64]| answer(figures, &[&till, &till]).map(|answer| answer.decisions);
+        let (mine, its) = (rules.of(till[0].class), rules.of(till[1].class));
+        let now = 1_763_800_000_123;
+        // Nothing of the terminal's counts, all but one place of the tenant's are taken.
+        let mut whole = six(now).to_vec();
+        whole.extend([0; 10]);
+        whole.extend((its.quota - 1).to_be_bytes());
+        whole.extend(six(now - 3));
+        whole.extend(b"10");
+        let decided =
+            |figures: &[u8]| answer(figures, &till, &rules, &[&till, &till]).map(|answer| answer.decisions);
         let decisions = decided(&whole).unwrap();
         assert!(decisions[0].admitted());
-        assert_eq!(
-            (decisions[1].full.as_slice(), decisions[1].wait().as_millis()),
-            (&[0][..], 7)
-        );
+        let left = |at: usize| {
+            let standings = decisions[at].standings.iter();
+            standings
+                .map(|it| (it.remaining, u64::try_from(it.next_free.as_millis()).unwrap()))
+                .collect::<Vec<_>>()
+        };
+        let both = [
+            (mine.quota - 1, mine.stamp(now) + mine.period - now),
+            (0, its.period - 3),
+        ];
+        assert_eq!(left(0), both);
+        assert_eq!(left(1), both, "a refused request leaves no mark");
+        assert_eq!(decisions[1].full, [1]);
         for cut in 0..whole.len() {
             assert!(decided(&whole[..cut]).is_none(), "{cut}");
         }
+        assert!(decided(&[&whole[..], b"1"].concat()).is_none());
     }
 }

@@ -39,10 +39,17 @@ pub async fn run(store: Store, queue: Queue, config: Arc<Config>, stop: Cancella
         sources().map(|source| (Line::new(source, now), None)).collect();
     let rounds = async {
         if config.queue.in_memory() {
-            match enqueue_due(&store, &queue, settings, sources()).await {
-                Ok(rebuilt) => tracing::info!(jobs = rebuilt.sum(), "enqueued what was left unfinished"),
-                Err(error) => {
-                    tracing::warn!(%error, "not all that was left unfinished could be enqueued yet")
+            for (line, logged_at) in &mut lines {
+                match line.begin(&store, &queue, settings).await {
+                    Ok(0) => {}
+                    Ok(jobs) => {
+                        tracing::info!(
+                            stage = line.stage().name(),
+                            jobs,
+                            "enqueued what was left unfinished"
+                        );
+                    }
+                    Err(error) => report(line.stage(), &error, logged_at),
                 }
             }
         }
@@ -84,12 +91,6 @@ pub struct Rebuilt {
     pub jobs: Vec<(Stage, u64)>,
 }
 
-impl Rebuilt {
-    fn sum(&self) -> u64 {
-        self.jobs.iter().map(|(_, jobs)| jobs).sum()
-    }
-}
-
 /// Enqueues everything that is due, whatever the queues hold already: `tsms queue rebuild`.
 /// Doubles are harmless, every stage is idempotent.
 ///
@@ -100,44 +101,45 @@ pub async fn rebuild(
     queue: &Queue,
     settings: &config::Sweeper,
 ) -> Result<Rebuilt, SweepError> {
-    enqueue_due(store, queue, settings, Source::all()).await
-}
-
-async fn enqueue_due(
-    store: &Store,
-    queue: &Queue,
-    settings: &config::Sweeper,
-    sources: impl Iterator<Item = Source>,
-) -> Result<Rebuilt, SweepError> {
-    let now = Timestamp::now();
-    let window = Window {
-        before: now,
-        mark_before: now,
-        limit: settings.page,
-    };
     let mut rebuilt = Rebuilt::default();
-    for source in sources {
+    for source in Source::all() {
         let stage = source.stage();
-        let mut jobs = 0;
-        let mut cursor = pages::start(store, source).await?;
-        // Ends: each page starts behind the one before, and no row due after `now` is read.
-        loop {
-            let page = pages::read(store, source, cursor, &window).await?;
-            cursor = page.end;
-            jobs += u64::try_from(page.jobs.len()).unwrap_or(u64::MAX);
-            if !page.jobs.is_empty() {
-                queue.push(stage, page.jobs).await?;
-            }
-            if !page.more {
-                break;
-            }
-        }
+        let jobs = enqueue_due(store, queue, settings, source).await?;
         match rebuilt.jobs.last_mut() {
             Some((last, sum)) if *last == stage => *sum += jobs,
             _ => rebuilt.jobs.push((stage, jobs)),
         }
     }
     Ok(rebuilt)
+}
+
+/// Enqueues everything of one source that is due now; gives how many jobs that were.
+async fn enqueue_due(
+    store: &Store,
+    queue: &Queue,
+    settings: &config::Sweeper,
+    source: Source,
+) -> Result<u64, SweepError> {
+    let now = Timestamp::now();
+    let window = Window {
+        before: now,
+        mark_before: now,
+        limit: settings.page,
+    };
+    let mut jobs = 0;
+    let mut cursor = pages::start(store, source).await?;
+    // Ends: each page starts behind the one before, and no row due after `now` is read.
+    loop {
+        let page = pages::read(store, source, cursor, &window).await?;
+        cursor = page.end;
+        jobs += u64::try_from(page.jobs.len()).unwrap_or(u64::MAX);
+        if !page.jobs.is_empty() {
+            queue.push(source.stage(), page.jobs).await?;
+        }
+        if !page.more {
+            return Ok(jobs);
+        }
+    }
 }
 
 /// A round could not be finished; the next one starts where it stood.

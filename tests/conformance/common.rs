@@ -17,6 +17,7 @@ use crate::{
 on_both!(
     a_deep_backlog_is_worked_off_exactly_once,
     jobs_of_several_queues_are_pushed_together,
+    a_pool_that_waits_gets_a_whole_push_as_one_set,
     equal_jobs_are_not_merged,
     retries_end_when_the_verdict_says_so,
     a_retry_comes_back_promptly_and_alone,
@@ -64,6 +65,25 @@ async fn jobs_of_several_queues_are_pushed_together(fixture: Fixture) {
         running.stop().await;
         assert_eq!(fixture.queue.depth(stage).await.unwrap(), Depth::default());
     }
+}
+
+async fn a_pool_that_waits_gets_a_whole_push_as_one_set(fixture: Fixture) {
+    let (probe, seen) = Probe::done();
+    let running = fixture.start(pool(1, 100, LONG), &probe);
+    for round in 0..20 {
+        // Each tenant stays within its share, so that all are in one lane.
+        let keys = round..round + 30;
+        let each = |key| Job {
+            tenant_id: key,
+            ..job(key)
+        };
+        let pushed = keys.clone().map(each).collect();
+        fixture.queue.push(STAGE, pushed).await.unwrap();
+        let set: Vec<i64> = seen.set().await.iter().map(|job| job.key).collect();
+        assert_eq!(set, keys.collect::<Vec<i64>>());
+        fixture.drained(0).await;
+    }
+    running.stop().await;
 }
 
 /// A2: the queue promises nothing about equal jobs, so it must not pretend to: each push is worked on.

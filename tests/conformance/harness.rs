@@ -56,6 +56,7 @@ pub(crate) fn settings_with(url: &str, response_timeout_ms: u64) -> tsms::config
         "ack_batch": 1000,
         "ack_gather_ms": 0,
         "memory_capacity": 1_000_000,
+        "memory_body_kib": 16_384,
         "tenant_burst": 32,
     });
     serde_json::from_value(settings).unwrap()

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tsms::{
     config::{Config, Millis},
+    domain::time::Timestamp,
     outcome::Verdict,
     queue::{self, Gather, Handler, Job, Pool, Queue},
     runner::Runner,
@@ -121,6 +122,45 @@ async fn queues_in_memory_are_filled_anew_when_a_process_starts() {
     tokio::time::timeout(DEADLINE, tasks.wait()).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_a_process_found_at_its_start_is_not_enqueued_again_while_it_waits() {
+    let hour = Duration::from_secs(3600);
+    let world = World::new(|config| {
+        config.sweeper.interval_ms = Millis::new(1);
+        config.sweeper.grace_ms = Millis::new(3_600_000);
+        config.sweeper.page = 7;
+    })
+    .await;
+    // So old that no grace covers it: only that it was enqueued a moment ago does.
+    let accept = async |seed: u64| {
+        let body = world.sign(0, 1, false, seed);
+        let accepted_at = Timestamp::now().minus(2 * hour);
+        world.commit_at(0, &body, accepted_at).await;
+    };
+    for seed in 0..20 {
+        accept(seed).await;
+    }
+    let queue = queue::open(&world.config.queue).await.unwrap();
+    let (store, config) = (world.store.clone(), Arc::clone(&world.config));
+    tokio::spawn(sweeper::run(store, queue.clone(), config, world.stop.clone()));
+    let enqueued = async || queue.progress(Stage::Validation).await.unwrap().added;
+    let found = async {
+        while enqueued().await < 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, found).await.unwrap();
+    // Rounds go by meanwhile.
+    for seed in 20..30 {
+        accept(seed).await;
+    }
+    let mut keys = idle(&world, &queue, Stage::Validation);
+    let all = keys.wait_for(|keys| keys.len() == 30);
+    tokio::time::timeout(DEADLINE, all).await.unwrap().unwrap();
+    // The worker moved no row, so all of them stood still once nothing waited any more.
+    assert_eq!(enqueued().await, 20 + 30);
+}
+
 /// Forgets its jobs without working on them, and tells which there were.
 #[derive(Clone)]
 struct Idle(Arc<watch::Sender<BTreeSet<i64>>>);
@@ -137,6 +177,24 @@ impl Handler for Idle {
     }
 }
 
+/// Starts a pool of such a worker; the keys that it has seen.
+fn idle(world: &World, queue: &Queue, stage: Stage) -> watch::Receiver<BTreeSet<i64>> {
+    let (keys, seen) = watch::channel(BTreeSet::new());
+    let (queue, stop) = (queue.clone(), world.stop.clone());
+    let pool = Pool {
+        concurrency: 1,
+        express: 0,
+        ahead: true,
+        batch: 5,
+        gather: Gather::NONE,
+        lease: DEADLINE,
+        max_deliveries: 5,
+    };
+    let idle = Idle(Arc::new(keys));
+    tokio::spawn(async move { queue.work(stage, pool, stop, DEADLINE, idle).await });
+    seen
+}
+
 #[tokio::test]
 async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
     let world = World::new(quick).await;
@@ -150,20 +208,7 @@ async fn nothing_hides_behind_a_full_page_of_rows_that_never_move() {
     let queue = queue::open(&world.config.queue).await.unwrap();
     let mut seen = Vec::new();
     for stage in [Stage::Validation, Stage::Forwarding] {
-        let (keys, keys_seen) = watch::channel(BTreeSet::new());
-        let (queue, stop) = (queue.clone(), world.stop.clone());
-        let pool = Pool {
-            concurrency: 1,
-            express: 0,
-            ahead: true,
-            batch: 5,
-            gather: Gather::NONE,
-            lease: DEADLINE,
-            max_deliveries: 5,
-        };
-        let idle = Idle(Arc::new(keys));
-        tokio::spawn(async move { queue.work(stage, pool, stop, DEADLINE, idle).await });
-        seen.push((stage, keys_seen));
+        seen.push((stage, idle(&world, &queue, stage)));
     }
     let (store, config) = (world.store.clone(), Arc::clone(&world.config));
     tokio::spawn(sweeper::run(store, queue, config, world.stop.clone()));

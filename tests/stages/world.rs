@@ -94,16 +94,30 @@ impl World {
         flawed: bool,
         seed: u64,
     ) -> AcceptedSubmission {
+        self.commit(till, &self.sign(till, items, flawed, seed)).await
+    }
+
+    /// A body of `items` sales.
+    pub(crate) fn sign(&self, till: usize, items: usize, flawed: bool, seed: u64) -> SignedBody {
         let kind = Kind {
             version: Version::V21,
             items,
             flawed,
         };
-        let body = make_sale(&self.tills[till], kind, seed, Timestamp::now()).unwrap();
-        self.commit(till, &body).await
+        make_sale(&self.tills[till], kind, seed, Timestamp::now()).unwrap()
     }
 
     pub(crate) async fn commit(&self, till: usize, signed: &SignedBody) -> AcceptedSubmission {
+        self.commit_at(till, signed, Timestamp::now()).await
+    }
+
+    /// The same as if it had been accepted then.
+    pub(crate) async fn commit_at(
+        &self,
+        till: usize,
+        signed: &SignedBody,
+        accepted_at: Timestamp,
+    ) -> AcceptedSubmission {
         let bounds = Bounds {
             json: Limits {
                 depth: 16,
@@ -124,7 +138,7 @@ impl World {
             payload_checksum: read.payload_checksum,
             transaction_ids: read.sales.iter().map(|sale| sale.transaction_id).collect(),
             request_id: format!("request-{}", read.submission_uuid),
-            accepted_at: Timestamp::now(),
+            accepted_at,
             body: signed.body.clone(),
         };
         let accepted = self.store.accept(std::slice::from_ref(&new)).await.unwrap();

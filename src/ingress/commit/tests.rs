@@ -250,6 +250,15 @@ async fn a_large_body_stays_out_of_the_job() {
 }
 
 #[tokio::test]
+async fn jobs_that_wait_for_a_slow_queue_go_without_bodies() {
+    let mut bench = bench(|s| s.enqueue_bodies = 0, &[Mood::Keep]);
+    bench.open(1);
+    assert!(kept(bench.submit()).await.is_ok());
+    let jobs = bench.pushed().await;
+    assert_eq!((jobs[0].body.len(), jobs[0].request_id.as_str()), (0, "r-1"));
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_does_not_cancel_its_commit() {
     let mut bench = bench(|_| {}, &[Mood::Keep]);
     drop(bench.submit());

@@ -1,86 +1,84 @@
 -- Decides requests one after the other by the server's clock. A request is counted in several buckets:
 -- in all of them when none is full, else in none. A refused request leaves no mark.
--- KEYS 1 epoch, 2… buckets | ARGV 1 the epoch that the caller knows, 2 number of policies, then quota,
---   period ms and grain ms of each; then the policy of each bucket; then for each request the number
---   of its buckets and their places
--- Returns nothing when the epoch is another one (the logs were lost). Else the time in ms, then for
---   each request 1 (let in) or 0, and for each of its buckets what is left and the ms until there is more.
+-- KEYS 1 epoch, 2… buckets | ARGV 1 the epoch that the caller knows; 2 quota (4 bytes), period in ms (6)
+--   and grain in ms (6) of each policy; 3 the policy of each bucket (1 byte); 4 for each request the number of
+--   its buckets (1 byte) and their places (2 bytes each)
+-- Returns nothing when the epoch is another one (the logs were lost). Else the time in ms (6 bytes), for each
+--   bucket how many counted before (4) and the stamp of the oldest of them (6; 0 for none), and for each
+--   request "1" (let in) or "0". What is left to each, the caller reckons.
 -- Bound: the requests given; a bucket holds at most 129 pieces, and each is forgotten once.
 --
 -- A bucket is a string: the total (4 bytes), then pieces of stamp in ms (6) and count (4), oldest first.
 -- A piece counts until stamp + period; a stamp is later than the requests it stands for.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return {}
+local byte, sub, pack, unpacked = string.byte, string.sub, struct.pack, struct.unpack
+local held = redis.call('MGET', unpack(KEYS))
+if held[1] ~= ARGV[1] then
+  return ''
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local at = 1
-local function take()
-  at = at + 1
-  return tonumber(ARGV[at])
+
+local quotas, periods, grains = {}, {}, {}
+for i = 1, #ARGV[2] / 16 do
+  quotas[i], periods[i], grains[i] = unpacked('>I4I6I6', ARGV[2], i * 16 - 15)
 end
 
-local rules = {}
-for i = 1, take() do
-  local quota = take()
-  local period = take()
-  rules[i] = { quota = quota, period = period, grain = take() }
-end
-
-local buckets = {}
-for i = 2, #KEYS do
-  local rule = rules[take()]
-  local log = redis.call('GET', KEYS[i]) or ''
-  local bucket = { rule = rule, log = log, from = 5, total = 0, added = 0 }
-  if #log > 0 then
-    bucket.total = struct.unpack('>I4', log)
-    while bucket.from < #log do
-      local stamp, count = struct.unpack('>I6I4', log, bucket.from)
-      if stamp + rule.period > now then
-        bucket.first = stamp
+local policies = { byte(ARGV[3], 1, -1) }
+local totals, firsts, starts, answer = {}, {}, {}, { pack('>I6', now) }
+for i = 1, #policies do
+  local log, total, from, first = held[i + 1], 0, 5, 0
+  if log then
+    local size, over = #log, now - periods[policies[i]]
+    total = unpacked('>I4', log)
+    while from < size do
+      local stamp, count = unpacked('>I6I4', log, from)
+      if stamp > over then
+        first = stamp
         break
       end
-      bucket.total = bucket.total - count
-      bucket.from = bucket.from + 10
+      total = total - count
+      from = from + 10
     end
   end
-  -- A clock that was set back puts nothing before earlier ones.
-  bucket.stamp = (math.floor(now / rule.grain) + 1) * rule.grain
-  if bucket.first then
-    bucket.last, bucket.count = struct.unpack('>I6I4', log, #log - 9)
-    bucket.stamp = math.max(bucket.stamp, bucket.last)
-  end
-  buckets[i - 1] = bucket
+  totals[i], firsts[i], starts[i] = total, first, from
+  answer[i + 1] = pack('>I4I6', total, first)
 end
 
-local answer = { now }
-while at < #ARGV do
-  local its, full = {}, false
-  for i = 1, take() do
-    its[i] = buckets[take()]
-    full = full or its[i].total >= its[i].rule.quota
+local requests, added, at = ARGV[4], {}, 1
+while at <= #requests do
+  local last, full = at + 2 * byte(requests, at), false
+  for i = at + 1, last, 2 do
+    local high, low = byte(requests, i, i + 1)
+    local bucket = high * 256 + low
+    full = full or totals[bucket] >= quotas[policies[bucket]]
   end
-  answer[#answer + 1] = full and 0 or 1
-  for _, bucket in ipairs(its) do
-    if not full then
-      bucket.total = bucket.total + 1
-      bucket.added = bucket.added + 1
-      bucket.first = bucket.first or bucket.stamp
+  if full then
+    answer[#answer + 1] = '0'
+  else
+    for i = at + 1, last, 2 do
+      local high, low = byte(requests, i, i + 1)
+      local bucket = high * 256 + low
+      totals[bucket] = totals[bucket] + 1
+      added[bucket] = (added[bucket] or 0) + 1
     end
-    answer[#answer + 1] = math.max(0, bucket.rule.quota - bucket.total)
-    answer[#answer + 1] = bucket.first and bucket.first + bucket.rule.period - now or 0
+    answer[#answer + 1] = '1'
   end
+  at = last + 1
 end
 
-for i, bucket in ipairs(buckets) do
-  if bucket.added > 0 then
-    local kept, count = string.sub(bucket.log, bucket.from), bucket.added
-    if bucket.last == bucket.stamp then
-      kept, count = string.sub(bucket.log, bucket.from, -11), count + bucket.count
+for i, count in pairs(added) do
+  local period, grain = periods[policies[i]], grains[policies[i]]
+  local log, stamp, kept = held[i + 1], (math.floor(now / grain) + 1) * grain, ''
+  if firsts[i] > 0 then
+    local last, had = unpacked('>I6I4', log, #log - 9)
+    if last < stamp then
+      kept = sub(log, starts[i])
+    else
+      -- A clock that was set back puts nothing before earlier ones.
+      stamp, count, kept = last, count + had, sub(log, starts[i], -11)
     end
-    redis.call('SET', KEYS[i + 1],
-      struct.pack('>I4', bucket.total) .. kept .. struct.pack('>I6I4', bucket.stamp, count),
-      'PX', bucket.stamp + bucket.rule.period - now)
   end
+  redis.call('SET', KEYS[i + 1], pack('>I4', totals[i]) .. kept .. pack('>I6I4', stamp, count),
+    'PX', stamp + period - now)
 end
-return answer
+return table.concat(answer)

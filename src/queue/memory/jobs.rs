@@ -13,11 +13,15 @@ use crate::{
         Depth, Job, Pool, Progress,
         fair::{Lane, Lanes, Meter},
         line::{Entry, EntryId, Fate, Set, Settled, suspect_from},
+        memory::held::{Held, Room},
     },
 };
 
 /// Stands for a delay that the clock cannot express: ten years.
 const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// So many places are kept for jobs that are ready, though they are not used.
+const SPARE: usize = 4096;
 
 /// Every job is in exactly one of the four.
 pub(super) struct Jobs {
@@ -25,29 +29,22 @@ pub(super) struct Jobs {
     ready: [VecDeque<(u64, Held)>; Lane::ALL.len()],
     /// By due time, then number.
     delayed: BTreeMap<(Instant, u64), Held>,
-    taken: BTreeMap<EntryId, Held>,
+    /// With the number of the pool that has each.
+    taken: BTreeMap<EntryId, (u64, Held)>,
     parked: Vec<(Job, String)>,
     /// The last number given to a job or a pool.
     last: u64,
     /// Jobs ever put among the ready ones.
     added: u64,
     meter: Meter,
+    room: Room,
     /// The lane that the next set begins with.
     turn: Lane,
 }
 
-struct Held {
-    job: Job,
-    /// When it was put among the ready jobs.
-    since: Timestamp,
-    /// How often it was given to a worker.
-    deliveries: u32,
-    /// The pool that took it last.
-    pool: u64,
-}
-
 impl Jobs {
-    pub(super) fn new(tenant_burst: u32) -> Self {
+    /// `body_bytes` is the room for the bodies of all jobs together.
+    pub(super) fn new(tenant_burst: u32, body_bytes: usize) -> Self {
         Self {
             ready: Default::default(),
             delayed: BTreeMap::new(),
@@ -56,6 +53,7 @@ impl Jobs {
             last: 0,
             added: 0,
             meter: Meter::new(tenant_burst),
+            room: Room::new(body_bytes),
             turn: Lane::Main,
         }
     }
@@ -82,7 +80,7 @@ impl Jobs {
             .filter_map(VecDeque::front)
             .map(|(_, held)| held.since);
         let taken = Lane::ALL.into_iter().filter_map(|lane| {
-            let (_, held) = self
+            let (_, (_, held)) = self
                 .taken
                 .range(EntryId(lane, 0, 0)..=EntryId(lane, u64::MAX, 0))
                 .next()?;
@@ -106,12 +104,12 @@ impl Jobs {
 
     /// The oldest jobs that are ready or taken, at most `limit` of each lane.
     pub(super) fn peek(&self, limit: usize) -> Vec<Job> {
-        let taken = self.taken.values().take(limit);
+        let taken = self.taken.values().take(limit).map(|(_, held)| held);
         let ready = self
             .ready
             .iter()
             .flat_map(|lane| lane.iter().take(limit).map(|(_, held)| held));
-        taken.chain(ready).map(|held| held.job.clone()).collect()
+        taken.chain(ready).map(Held::job).collect()
     }
 
     pub(super) fn parked(&self, limit: usize) -> Vec<(Job, String)> {
@@ -120,28 +118,27 @@ impl Jobs {
 
     /// Puts a job at the end of the ready ones of its tenant's lane.
     pub(super) fn append(&mut self, now: Instant, job: Job, deliveries: u32) {
-        let number = self.number();
-        self.added += 1;
-        let lane = self.meter.lane(job.tenant_id, now.into_std());
-        let held = Held {
-            job,
-            since: Timestamp::now(),
-            deliveries,
-            pool: 0,
-        };
-        self.ready[lane as usize].push_back((number, held));
+        let held = self.room.hold(job, Timestamp::now(), deliveries);
+        self.enqueue(now, held);
     }
 
     /// Makes a job due `after` from `now`.
     pub(super) fn delay(&mut self, now: Instant, after: Duration, job: Job, deliveries: u32) {
+        let enqueued_at = job.enqueued_at;
+        let held = self.room.hold(job, enqueued_at, deliveries);
+        self.put_off(now, after, held);
+    }
+
+    fn enqueue(&mut self, now: Instant, held: Held) {
+        let number = self.number();
+        self.added += 1;
+        let lane = self.meter.lane(held.tenant_id(), now.into_std());
+        self.ready[lane as usize].push_back((number, held));
+    }
+
+    fn put_off(&mut self, now: Instant, after: Duration, held: Held) {
         let due = now.checked_add(after).unwrap_or_else(|| now + FAR);
         let number = self.number();
-        let held = Held {
-            since: job.enqueued_at,
-            job,
-            deliveries,
-            pool: 0,
-        };
         self.delayed.insert((due, number), held);
     }
 
@@ -150,8 +147,9 @@ impl Jobs {
         for _ in 0..limit {
             match self.delayed.first_entry() {
                 Some(first) if first.key().0 <= now => {
-                    let held = first.remove();
-                    self.append(now, held.job, held.deliveries);
+                    let mut held = first.remove();
+                    held.since = Timestamp::now();
+                    self.enqueue(now, held);
                 }
                 _ => break,
             }
@@ -203,32 +201,37 @@ impl Jobs {
                 break;
             };
             held.deliveries += 1;
-            held.pool = number;
             let id = EntryId(lane, place, 0);
             set.push(Entry {
                 id,
-                job: held.job.clone(),
+                job: held.job(),
                 deliveries: held.deliveries,
             });
-            self.taken.insert(id, held);
+            self.taken.insert(id, (number, held));
             if alone {
                 break;
             }
+        }
+        // What a backlog took is given back as it goes.
+        if ready.capacity() > SPARE && ready.len() < ready.capacity() / 4 {
+            ready.shrink_to(ready.capacity() / 2);
         }
     }
 
     pub(super) fn settle(&mut self, fates: Settled, now: Instant, lease: Duration) {
         for (id, fate) in fates {
-            let Some(mut held) = self.taken.remove(&id) else {
+            let Some((_, mut held)) = self.taken.remove(&id) else {
                 continue;
             };
             match fate {
-                Fate::Done => {}
+                Fate::Done => self.room.release(&held),
                 Fate::Retry(after) => {
-                    held.job.attempt = held.job.attempt.saturating_add(1);
-                    self.delay(now, after, held.job, 0);
+                    held.try_again();
+                    held.deliveries = 0;
+                    self.put_off(now, after, held);
                 }
-                Fate::Park(reason) => self.parked.push((held.job, reason)),
+                // Its body keeps its room: it stays until the process ends.
+                Fate::Park(reason) => self.parked.push((held.job(), reason)),
                 Fate::HandBack => {
                     held.deliveries = held.deliveries.saturating_sub(1);
                     let EntryId(lane, place, _) = id;
@@ -236,146 +239,17 @@ impl Jobs {
                     let index = ready.partition_point(|(other, _)| *other < place);
                     ready.insert(index, (place, held));
                 }
-                Fate::Abandon => self.delay(now, lease, held.job, held.deliveries),
+                Fate::Abandon => self.put_off(now, lease, held),
             }
         }
     }
 
     /// Whatever the pool with this number holds, as broken off.
     pub(super) fn left_by(&self, number: u64) -> Settled {
-        let its = self.taken.iter().filter(|(_, held)| held.pool == number);
+        let its = self.taken.iter().filter(|(_, (pool, _))| *pool == number);
         its.map(|(id, _)| (*id, Fate::Abandon)).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::queue::Gather;
-
-    const POOL: Pool = Pool {
-        concurrency: 1,
-        express: 0,
-        ahead: true,
-        batch: 2,
-        gather: Gather::NONE,
-        lease: Duration::ZERO,
-        max_deliveries: 5,
-    };
-
-    fn job(tenant_id: i64, key: i64) -> Job {
-        Job {
-            key,
-            tenant_id,
-            attempt: 0,
-            enqueued_at: Timestamp::from_micros(0),
-            request_id: String::new(),
-            body: bytes::Bytes::new(),
-        }
-    }
-
-    fn filled(count: i64) -> Jobs {
-        let mut jobs = Jobs::new(1000);
-        for key in 0..count {
-            jobs.append(Instant::now(), job(1, key), 0);
-        }
-        jobs
-    }
-
-    fn keys(set: &Set) -> Vec<i64> {
-        set.iter().map(|entry| entry.job.key).collect()
-    }
-
-    fn all(set: &Set, fate: fn() -> Fate) -> Settled {
-        set.iter().map(|entry| (entry.id, fate())).collect()
-    }
-
-    #[test]
-    fn taken_and_parked_jobs_count() {
-        let mut jobs = filled(3);
-        let set = jobs.take(POOL, Lanes::Both, 7);
-        assert_eq!(jobs.count(), 3);
-        jobs.settle(
-            all(&set, || Fate::Park("test".to_owned())),
-            Instant::now(),
-            POOL.lease,
-        );
-        assert_eq!(jobs.count(), 3);
-        let set = jobs.take(POOL, Lanes::Both, 7);
-        jobs.settle(all(&set, || Fate::Done), Instant::now(), POOL.lease);
-        assert_eq!(jobs.count(), 2);
-    }
-
-    #[test]
-    fn handed_back_jobs_keep_their_place_and_count() {
-        let mut jobs = filled(6);
-        let first = jobs.take(POOL, Lanes::Both, 7);
-        let second = jobs.take(POOL, Lanes::Both, 7);
-        for set in [first, second] {
-            jobs.settle(all(&set, || Fate::HandBack), Instant::now(), POOL.lease);
-        }
-        let again = jobs.take(POOL, Lanes::Both, 7);
-        assert_eq!(keys(&again), [0, 1]);
-        assert!(again.iter().all(|entry| entry.deliveries == 1));
-        assert_eq!(keys(&jobs.take(POOL, Lanes::Both, 7)), [2, 3]);
-    }
-
-    #[test]
-    fn a_job_whose_worker_broke_down_twice_is_worked_on_alone() {
-        let mut jobs = filled(2);
-        for _ in 0..2 {
-            let set = jobs.take(POOL, Lanes::Both, 7);
-            assert_eq!(keys(&set), [0, 1]);
-            jobs.settle(jobs.left_by(7), Instant::now(), POOL.lease);
-            jobs.promote(Instant::now(), 10);
-        }
-        let set = jobs.take(POOL, Lanes::Both, 7);
-        assert_eq!((keys(&set), set[0].deliveries), (vec![0], 3));
-    }
-
-    #[test]
-    fn a_set_is_half_of_each_lane_while_both_have_jobs() {
-        let mut jobs = Jobs::new(2);
-        let now = Instant::now();
-        (0..20).for_each(|key| jobs.append(now, job(1, key), 0));
-        [100, 200, 300]
-            .into_iter()
-            .for_each(|key| jobs.append(now, job(key, key), 0));
-        let pool = Pool { batch: 4, ..POOL };
-        let mut taken = || keys(&jobs.take(pool, Lanes::Both, 7));
-        assert_eq!(taken(), [0, 1, 2, 3]);
-        assert_eq!(taken(), [4, 5, 100, 200]);
-        assert_eq!(taken(), [300, 6, 7, 8]);
-        assert_eq!(taken(), [9, 10, 11, 12]);
-    }
-
-    #[test]
-    fn a_suspect_in_the_crowd_gets_its_turn_alone() {
-        let mut jobs = Jobs::new(2);
-        let now = Instant::now();
-        jobs.append(now, job(1, 0), 0);
-        jobs.append(now, job(1, 1), 0);
-        jobs.append(now, job(1, 2), 4);
-        (10..16).for_each(|key| jobs.append(now, job(key, key), 0));
-        let taken: Vec<Vec<i64>> = (0..4).map(|_| keys(&jobs.take(POOL, Lanes::Both, 7))).collect();
-        assert_eq!(taken, [vec![0], vec![2], vec![1, 10], vec![11, 12]]);
-    }
-
-    #[test]
-    fn promotion_has_a_limit_and_a_due_time() {
-        let mut jobs = Jobs::new(1000);
-        let now = Instant::now();
-        for held in filled(5).take(Pool { batch: 5, ..POOL }, Lanes::Both, 7) {
-            let after = Duration::from_secs(u64::from(held.job.key == 4) * 60);
-            jobs.delay(now, after, held.job, 0);
-        }
-        jobs.promote(now, 3);
-        assert_eq!(jobs.depth().ready, 3);
-        jobs.promote(now, 3);
-        assert_eq!((jobs.depth().ready, jobs.depth().delayed), (4, 1));
-        assert_eq!(jobs.next_due(), Some(now + Duration::from_secs(60)));
-        let absurd = jobs.take(POOL, Lanes::Both, 7).remove(0).job;
-        jobs.delay(now, Duration::MAX, absurd, 0);
-        assert_eq!(jobs.depth().delayed, 2);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The queues in memory, for the embedded tier: the same promises as on Redis as long as the process
 //! lives; after that the sweeper makes the jobs again from the rows.
 
+mod held;
 mod jobs;
 
 use std::{
@@ -44,7 +45,10 @@ impl Memory {
     pub(super) fn new(settings: &config::Queue, activity: &Activity) -> Self {
         let stage = |_| {
             Arc::new(StageQueue {
-                jobs: Mutex::new(Jobs::new(settings.tenant_burst)),
+                jobs: Mutex::new(Jobs::new(
+                    settings.tenant_burst,
+                    settings.memory_body_kib.saturating_mul(1024),
+                )),
                 changed: Notify::new(),
                 capacity: settings.memory_capacity,
                 promote_batch: settings.promote_batch.max(1),

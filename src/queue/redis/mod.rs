@@ -88,6 +88,10 @@ impl Redis {
     pub(super) async fn push(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
         for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
             let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
+            if chunk.len() > 1 {
+                // Else the first job would wake a reader that waits, which would leave with it alone.
+                pipe.atomic();
+            }
             let now = Instant::now();
             for (stage, job) in chunk {
                 let lane = {

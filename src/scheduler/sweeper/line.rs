@@ -1,7 +1,7 @@
 //! One source of jobs under the sweeper: where it stands between rounds, and a round of it.
 
 use super::{
-    SweepError,
+    SweepError, enqueue_due,
     pages::{self, Cursor, Source, Window},
     plan::{Memory, Plan},
 };
@@ -55,6 +55,19 @@ impl Line {
     /// The stage that takes the jobs.
     pub(super) const fn stage(&self) -> Stage {
         self.source.stage()
+    }
+
+    /// Enqueues all that is unfinished, into a queue that is empty; gives how many jobs that were. They
+    /// are remembered as those of a round are, so that no round adds them again while they wait.
+    pub(super) async fn begin(
+        &mut self,
+        store: &Store,
+        queue: &Queue,
+        settings: &config::Sweeper,
+    ) -> Result<u64, SweepError> {
+        let jobs = enqueue_due(store, queue, settings, self.source).await;
+        self.memory.pushed(Timestamp::now());
+        jobs
     }
 
     /// One round; gives how many jobs were enqueued again. After an error the next round starts where
