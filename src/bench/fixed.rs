@@ -42,9 +42,7 @@ impl Bench {
     pub(super) async fn fixed(&mut self, rate: u32) -> Result<(), BenchError> {
         let name = format!("{rate} sales a second");
         self.say(&name);
-        let seconds = u32::try_from(self.options.seconds).unwrap_or(u32::MAX);
-        let count = usize::try_from(rate.saturating_mul(seconds)).unwrap_or(usize::MAX);
-        let requests = Arc::new(self.sign(count, 1)?);
+        let requests = Arc::new(self.sign(self.as_many_as(rate), 1)?);
         let statuses = Stream {
             name: "status",
             requests: Arc::new(self.statuses(&requests)),
@@ -74,10 +72,8 @@ impl Bench {
     pub(super) async fn batches(&mut self, rate: u32) -> Result<(), BenchError> {
         let name = format!("{rate} sales a second in batches of {BATCH}");
         self.say(&name);
-        let seconds = u32::try_from(self.options.seconds).unwrap_or(u32::MAX);
         let rate = (rate / BATCH).max(1);
-        let count = usize::try_from(rate.saturating_mul(seconds)).unwrap_or(usize::MAX);
-        let requests = Arc::new(self.sign(count, usize::try_from(BATCH).unwrap_or(1))?);
+        let requests = Arc::new(self.sign(self.as_many_as(rate), usize::try_from(BATCH).unwrap_or(1))?);
         let mut scenario = Scenario::named(name);
         let submits = submits("batch of 10", requests, rate);
         self.scheduled(&mut scenario, submits, u64::from(BATCH), Vec::new())
@@ -94,6 +90,12 @@ impl Bench {
         let submits = submits("submit", requests, RATE);
         self.scheduled(&mut scenario, submits, 1, Vec::new()).await?;
         self.done(scenario).await
+    }
+
+    /// Requests at `rate` a second, for as long as a fixed rate is measured.
+    pub(super) fn as_many_as(&self, rate: u32) -> usize {
+        let seconds = u32::try_from(self.options.seconds).unwrap_or(u32::MAX);
+        usize::try_from(rate.saturating_mul(seconds)).unwrap_or(usize::MAX)
     }
 
     /// Plays the streams, waits for what was accepted, and tells of both.

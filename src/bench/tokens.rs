@@ -24,9 +24,7 @@ impl Bench {
     pub(super) async fn tokens(&mut self) -> Result<(), BenchError> {
         let name = format!("tokens beside {SALES} sales a second");
         self.say(&name);
-        let seconds = u32::try_from(self.options.seconds).unwrap_or(u32::MAX);
-        let count = |rate: u32| usize::try_from(rate.saturating_mul(seconds)).unwrap_or(usize::MAX);
-        let sales = Arc::new(self.sign(count(SALES), 1)?);
+        let sales = Arc::new(self.sign(self.as_many_as(SALES), 1)?);
         let stream = |name, rate, requests| Stream {
             name,
             requests: Arc::new(requests),
@@ -36,9 +34,9 @@ impl Bench {
             expect: 200,
             tries: 1,
         };
-        let reads = self.of_each_till(count(READS), |token| client::get("/api/v1/auth/me", Some(token)));
+        let reads = self.of_each_till(READS, |token| client::get("/api/v1/auth/me", Some(token)));
         let replace = |token: &str| client::post("/api/v1/auth/refresh", Some(token), b"");
-        let replacements = self.of_each_till(count(REPLACEMENTS), replace);
+        let replacements = self.of_each_till(REPLACEMENTS, replace);
         let meanwhile = vec![
             stream("token read", READS, reads),
             stream("token replaced", REPLACEMENTS, replacements),
@@ -49,9 +47,9 @@ impl Bench {
         self.done(scenario).await
     }
 
-    /// `count` requests, of one terminal after the other.
-    fn of_each_till(&self, count: usize, request: impl Fn(&str) -> Vec<u8>) -> Vec<Request> {
-        let tills = self.tills.iter().enumerate().cycle().take(count);
+    /// Requests at `rate` a second, of one terminal after the other.
+    fn of_each_till(&self, rate: u32, request: impl Fn(&str) -> Vec<u8>) -> Vec<Request> {
+        let tills = self.tills.iter().enumerate().cycle().take(self.as_many_as(rate));
         tills
             .map(|(till, terminal)| Request {
                 bytes: request(&terminal.token).into(),
