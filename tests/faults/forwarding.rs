@@ -75,6 +75,8 @@ async fn dead_letters(site: &mut Site) {
     assert_eq!(site.sell(5).await, 202);
     site.alert().await;
     site.look(&["webapp_rejected"]).await;
+    // A letter that is made after the cure would stay.
+    site.fleet.drain().await;
     site.fleet.sink.set_mode(Mode::OK);
     site.cure().await;
     site.over().await;
@@ -101,6 +103,8 @@ async fn sales_fail(site: &mut Site) {
     site.alert().await;
     site.look(&["webapp_rejected"]).await;
     site.look(&["webapp_rejected"]).await;
+    // A letter that is made after the cure would stay.
+    site.fleet.drain().await;
     site.fleet.sink.set_mode(Mode::OK);
     site.cure().await;
     site.over().await;
