@@ -13,6 +13,7 @@ mod layers;
 mod limits;
 mod outbound;
 mod reconcile;
+mod rest;
 mod retention;
 mod secrets;
 mod stage;
@@ -20,8 +21,9 @@ mod stage;
 mod tests;
 mod traces;
 mod transport;
+mod value;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -33,60 +35,18 @@ pub use layers::{Layers, Origin, Setting};
 pub use limits::{Gate, GateMode, Limits, Policy};
 pub use outbound::{Egress, Forwarding, Notification};
 pub use reconcile::Reconcile;
+pub use rest::Rest;
 pub use retention::{Redrive, Retention};
 pub use secrets::{Secrets, SinkKeys};
 pub use stage::StagePool;
 pub use traces::{ALL as ALL_REQUESTS, Traces};
 pub use transport::{ProxyHeader, TlsVersion};
+pub use value::{Millis, Secret};
 
 use crate::{
     domain::{network::Networks, rules::RuleSet},
     stage::Stage,
 };
-
-/// A value that must not be printed.
-#[derive(Clone, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `value` from being printed.
-    #[must_use]
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for the one place that needs it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_empty() { "\"\"" } else { "\"***\"" })
-    }
-}
-
-/// A length of time in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(transparent)]
-pub struct Millis(u64);
-
-impl Millis {
-    /// `millis` milliseconds.
-    #[must_use]
-    pub const fn new(millis: u64) -> Self {
-        Self(millis)
-    }
-
-    /// As a [`Duration`].
-    #[must_use]
-    pub const fn duration(self) -> Duration {
-        Duration::from_millis(self.0)
-    }
-}
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -166,6 +126,8 @@ pub struct Queue {
     pub ack_batch: usize,
     /// How long acknowledgements may wait for others; zero: none waits.
     pub ack_gather_ms: Millis,
+    /// How workers make room while many tills wait for their answers.
+    pub rest: Rest,
     /// Jobs of one tenant that a process puts in the first lane of a queue in a second; more go in the
     /// second lane, which yields to the first.
     pub tenant_burst: u32,

@@ -6,7 +6,7 @@ use super::{Config, ConfigError, Millis, alerts, auth, secrets, traces};
 use crate::domain::webhook::Signer;
 
 /// Whole numbers that may be zero; every other one is a bound, and a bound of zero stops the work.
-const MAY_BE_ZERO: [&str; 12] = [
+const MAY_BE_ZERO: [&str; 13] = [
     "autoscaler.most_doublings",
     "autoscaler.pin_ms",
     "ingress.drain_notice_ms",
@@ -18,6 +18,7 @@ const MAY_BE_ZERO: [&str; 12] = [
     "traces.client_per_s",
     "traces.sample_per_million",
     "queue.ack_gather_ms",
+    "queue.rest.percent",
     "fleet.worker_nice",
 ];
 

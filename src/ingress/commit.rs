@@ -157,9 +157,12 @@ pub(super) fn start(settings: &config::Ingress, store: Store, queue: Queue) -> (
         let store = store.clone();
         async move { accept(&store, drafts).await }
     };
-    let push = move |jobs| {
+    let push = move |jobs: Vec<Job>| {
         let queue = queue.clone();
-        async move { queue.push(Stage::Validation, jobs).await }
+        async move {
+            queue.committed(jobs.len()).await;
+            queue.push(Stage::Validation, jobs).await
+        }
     };
     start_with(settings, commit, push)
 }

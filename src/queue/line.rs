@@ -6,7 +6,8 @@ use std::{fmt, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Job, fair::Lane};
+use super::{Job, fair::Lane, press::Press};
+use crate::stage::Stage;
 
 /// Where a job stands in its queue: its lane, and its id there, of which a smaller one was queued
 /// earlier. On Redis it is the id of the stream entry (milliseconds of the server's clock, sequence
@@ -60,10 +61,14 @@ pub(super) type Settled = Vec<(EntryId, Fate)>;
 
 /// A backend's end of a running pool.
 pub(super) struct Line {
+    /// Whose jobs they are.
+    pub(super) stage: Stage,
     /// At most one set waits here beside those in work.
     pub(super) sets: mpsc::Receiver<Set>,
     /// Where fates go.
     pub(super) settle: mpsc::Sender<Settled>,
+    /// What has the pool rest between sets, if anything.
+    pub(super) press: Option<Press>,
     /// Takes jobs; ends by itself soon after the stop signal.
     pub(super) reader: AbortOnDropHandle<()>,
     /// Carries fates out; ends when every sender of `settle` is gone and all is carried out.

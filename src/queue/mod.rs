@@ -13,6 +13,7 @@ mod fair;
 mod feed;
 mod line;
 mod memory;
+mod press;
 mod progress;
 mod redis;
 mod shell;
@@ -240,6 +241,14 @@ impl Queue {
         match &self.inner {
             Inner::Memory(memory) => memory.push_delayed(stage, jobs),
             Inner::Redis(redis) => redis.push_delayed(stage, &jobs).await,
+        }
+    }
+
+    /// The ingress is about to push `rows` submissions: when these are many on average, pools rest
+    /// between their sets, as `[queue.rest]` says.
+    pub async fn committed(&self, rows: usize) {
+        if let Inner::Redis(redis) = &self.inner {
+            redis.committed(rows).await;
         }
     }
 

@@ -1,6 +1,9 @@
 //! A pool: an apalis worker between a backend's two channels, and the order in which it stops.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use apalis::layers::WorkerBuilderExt;
 use apalis_core::{
@@ -19,8 +22,9 @@ use super::{
     Handler, Job, Pool, Valve,
     feed::Feed,
     line::{Entry, EntryId, Fate, Line, Set, Settled},
+    press::Press,
 };
-use crate::outcome::Verdict;
+use crate::{domain::time::Timestamp, outcome::Verdict, stage::Stage, telemetry::metrics};
 
 /// How long the reader may take to come back from a blocking read after the stop signal.
 const READER_STOP: Duration = Duration::from_secs(1);
@@ -39,6 +43,9 @@ struct Work<H> {
     handler: H,
     settle: mpsc::Sender<Settled>,
     valve: Valve,
+    /// What has the pool rest after a set, and whose pool it is.
+    press: Option<(Press, Stage)>,
+    stop: CancellationToken,
     /// Drain time is over: let go of everything.
     cut: CancellationToken,
     max_deliveries: u32,
@@ -54,8 +61,10 @@ pub(super) async fn run<H: Handler>(
     handler: H,
 ) {
     let Line {
+        stage,
         sets,
         settle,
+        press,
         reader,
         settler,
     } = line;
@@ -66,6 +75,8 @@ pub(super) async fn run<H: Handler>(
         handler,
         settle: settle.clone(),
         valve: valve.clone(),
+        press: press.map(|press| (press, stage)),
+        stop: stop.clone(),
         cut: cut.clone(),
         max_deliveries: pool.max_deliveries,
     };
@@ -160,6 +171,8 @@ fn start<H: Handler>(
 impl<H: Handler> Work<H> {
     /// Works on one set and settles every job of it.
     async fn set(self, set: Set) {
+        let started = Instant::now();
+        let oldest = set.iter().map(|entry| entry.job.enqueued_at).min();
         let (poison, set): (Set, Set) = set
             .into_iter()
             .partition(|entry| entry.deliveries > self.max_deliveries);
@@ -173,6 +186,22 @@ impl<H: Handler> Work<H> {
             self.judge(set, &mut settled).await;
         }
         send(&self.settle, settled).await;
+        self.rest(started.elapsed(), oldest).await;
+    }
+
+    /// Rests, while many tills wait, after a set that took `took`. The set keeps its place meanwhile.
+    async fn rest(&self, took: Duration, oldest: Option<Timestamp>) {
+        let (Some((press, stage)), Some(oldest)) = (&self.press, oldest) else {
+            return;
+        };
+        if let Some(rest) = press.rest(took, Timestamp::now().since(oldest)).await {
+            metrics::rested(*stage, rest);
+            // A pool that stops is not held up.
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
     }
 
     /// Has the handler work on the set and turns its verdicts into fates.

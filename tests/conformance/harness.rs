@@ -55,6 +55,7 @@ pub(crate) fn settings_with(url: &str, response_timeout_ms: u64) -> tsms::config
         "push_batch": 500,
         "ack_batch": 1000,
         "ack_gather_ms": 0,
+        "rest": {"percent": 0, "most_ms": 200, "from_rows": 20, "hold_ms": 500, "lag_ms": 10_000},
         "memory_capacity": 1_000_000,
         "memory_body_kib": 16_384,
         "tenant_burst": 32,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tsms::{
+    domain::time::Timestamp,
     outcome::Verdict,
     queue::{self, Depth, Job},
 };
@@ -45,6 +46,47 @@ async fn acknowledgements_that_wait_are_carried_out_at_the_end() {
     );
     running.stop().await;
     assert_eq!(fixture.depth().await, Depth::default());
+}
+
+/// While many tills wait, a pool rests after a set; after one whose jobs are old it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_rests_while_tills_wait() {
+    let server = Server::start().await;
+    let mut settings = settings(&server.url());
+    // Long enough that nothing in this test is due to a rest that ended.
+    let rest = json!({
+        "percent": u32::MAX,
+        "most_ms": 3_600_000,
+        "from_rows": 20,
+        "hold_ms": 3_600_000,
+        "lag_ms": 1_800_000,
+    });
+    settings.rest = serde_json::from_value(rest).unwrap();
+    let queue = queue::open(&settings).await.unwrap();
+    for _ in 0..32 {
+        queue.committed(50).await;
+    }
+    let fixture = Fixture {
+        queue: queue::open(&settings).await.unwrap(),
+        server: Some(server),
+    };
+    let old = |key| Job {
+        enqueued_at: Timestamp::now().minus(Duration::from_secs(3600)),
+        ..job(key)
+    };
+    let (probe, seen) = Probe::done();
+    let running = fixture.start(pool(1, 1, LONG), &probe);
+    let queued = vec![old(0), old(1), job(2), job(3)];
+    fixture.queue.push(STAGE, queued).await.unwrap();
+    assert_eq!(seen.keys(3).await, [0, 1, 2]);
+    until("the third job is settled", async || {
+        let depth = fixture.depth().await;
+        depth.ready + depth.in_flight == 1
+    })
+    .await;
+    // A stop would end the rest.
+    running.crash().await;
+    assert!(seen.counts().await.is_empty(), "the fourth job was worked on");
 }
 
 async fn unworked_jobs_go_to_others_while_running_ones_finish(fixture: Fixture) {

@@ -126,8 +126,10 @@ impl Memory {
         let reader = taker.read(give, stop.clone());
         let settler = carry_out(share, settled, self.activity.clone());
         Line {
+            stage,
             sets,
             settle,
+            press: None,
             reader: AbortOnDropHandle::new(tokio::spawn(reader)),
             settler: AbortOnDropHandle::new(tokio::spawn(settler)),
         }

@@ -40,6 +40,7 @@ use super::{
     Activity, Depth, Job, Pool, Progress, QueueError, Valve,
     fair::{Lane, Lanes, Meter},
     line::{EntryId, Line},
+    press::Press,
 };
 use crate::{config, domain::time::Timestamp, link::Link, stage::Stage};
 
@@ -54,6 +55,7 @@ pub(super) struct Redis {
     /// Shared by everything that does not block.
     shared: Link,
     settings: config::Queue,
+    press: Option<Press>,
     keys: [Keys; Stage::ALL.len()],
     activity: Activity,
     /// What this process put in each queue lately, by tenant.
@@ -71,6 +73,7 @@ impl Redis {
         let shared = Link::new(client.clone(), CONNECT, answer).map_err(settings_error)?;
         Ok(Self {
             client,
+            press: Press::new(settings, shared.clone()),
             shared,
             settings: settings.clone(),
             keys: Stage::ALL.map(|stage| Keys::new(&settings.prefix, stage)),
@@ -83,6 +86,12 @@ impl Redis {
 
     fn keys(&self, stage: Stage) -> &Keys {
         &self.keys[stage as usize]
+    }
+
+    pub(super) async fn committed(&self, rows: usize) {
+        if let Some(press) = &self.press {
+            press.committed(rows).await;
+        }
     }
 
     pub(super) async fn push(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
@@ -229,8 +238,10 @@ impl Redis {
             }
         };
         let line = Line {
+            stage,
             sets,
             settle,
+            press: self.press.clone(),
             reader: AbortOnDropHandle::new(tokio::spawn(reader)),
             settler: AbortOnDropHandle::new(tokio::spawn(settler)),
         };

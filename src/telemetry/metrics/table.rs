@@ -245,6 +245,8 @@ table! {
         "How long one set of jobs took, enqueueing of what follows included.";
     STAGE_SET_JOBS = SIZES, "tsms_stage_set_jobs", "jobs", ["stage"],
         "Jobs in one set.";
+    STAGE_RESTS = SECONDS, "tsms_stage_rest_seconds", "seconds", ["stage"],
+        "How long a pool rested after a set, because many tills waited for their answers.";
     SWEPT_JOBS = Kind::Counter, "tsms_swept_jobs_total", "jobs", ["stage"],
         "Jobs that stood still and were enqueued again by the sweeper.";
     LEFT_TO_SWEEPER = Kind::Counter, "tsms_enqueue_left_to_sweeper_total", "jobs", [],

@@ -6,8 +6,8 @@ use super::{
     count, gauge, seconds, size,
     table::{
         BREAKER_CHANGES, BREAKER_OPEN, FORGOTTEN, FORWARD_ATTEMPTS, FORWARD_ITEMS, FORWARD_SECONDS,
-        REVERSALS, STAGE_JOBS, STAGE_SET_JOBS, STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT, SWEPT_JOBS,
-        TENANT_AMOUNT, TENANT_SALES,
+        REVERSALS, STAGE_JOBS, STAGE_RESTS, STAGE_SET_JOBS, STAGE_SET_SECONDS, STAGE_TRIES, STAGE_WAIT,
+        SWEPT_JOBS, TENANT_AMOUNT, TENANT_SALES,
     },
     tenants, wide,
 };
@@ -32,6 +32,11 @@ pub fn set_worked(stage: Stage, verdicts: &[Verdict], took: Duration) {
     }
     seconds(&STAGE_SET_SECONDS, [stage.name().into()], took);
     size(&STAGE_SET_JOBS, [stage.name().into()], verdicts.len());
+}
+
+/// A pool makes room for tills after a set, for `rest`.
+pub fn rested(stage: Stage, rest: Duration) {
+    seconds(&STAGE_RESTS, [stage.name().into()], rest);
 }
 
 /// One attempt to deliver a batch: `outcome` is a fixed word (`ok`, `http_5xx`, `timeout`, …).
