@@ -184,6 +184,10 @@ impl Handler for Runner {
             "no dead letter could be written; the sweeper will find the row"
         );
     }
+
+    fn rested(&self, rest: Duration) {
+        metrics::rested(self.stage, rest);
+    }
 }
 
 fn request_ids(jobs: &[Job]) -> String {

@@ -160,8 +160,9 @@ pub(super) fn start(settings: &config::Ingress, store: Store, queue: Queue) -> (
     let push = move |jobs: Vec<Job>| {
         let queue = queue.clone();
         async move {
-            queue.committed(jobs.len()).await;
-            queue.push(Stage::Validation, jobs).await
+            // Together: a Redis that hangs is waited for once.
+            let ((), pushed) = tokio::join!(queue.committed(jobs.len()), queue.push(Stage::Validation, jobs));
+            pushed
         }
     };
     start_with(settings, commit, push)

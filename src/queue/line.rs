@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Job, fair::Lane, press::Press};
-use crate::stage::Stage;
 
 /// Where a job stands in its queue: its lane, and its id there, of which a smaller one was queued
 /// earlier. On Redis it is the id of the stream entry (milliseconds of the server's clock, sequence
@@ -61,8 +60,6 @@ pub(super) type Settled = Vec<(EntryId, Fate)>;
 
 /// A backend's end of a running pool.
 pub(super) struct Line {
-    /// Whose jobs they are.
-    pub(super) stage: Stage,
     /// At most one set waits here beside those in work.
     pub(super) sets: mpsc::Receiver<Set>,
     /// Where fates go.

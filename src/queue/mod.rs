@@ -154,6 +154,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// A job was set aside and will not come back by itself: delivered too often without an
     /// acknowledgement (it kills its workers), or judged dead by its worker.
     fn parked(&self, job: Job, reason: String) -> impl Future<Output = ()> + Send;
+
+    /// The pool rests after a set, because many tills wait.
+    fn rested(&self, _rest: Duration) {}
 }
 
 /// A handle on all queues; cheap to clone.

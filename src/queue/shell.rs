@@ -24,7 +24,7 @@ use super::{
     line::{Entry, EntryId, Fate, Line, Set, Settled},
     press::Press,
 };
-use crate::{domain::time::Timestamp, outcome::Verdict, stage::Stage, telemetry::metrics};
+use crate::{domain::time::Timestamp, outcome::Verdict};
 
 /// How long the reader may take to come back from a blocking read after the stop signal.
 const READER_STOP: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ struct Work<H> {
     handler: H,
     settle: mpsc::Sender<Settled>,
     valve: Valve,
-    /// What has the pool rest after a set, and whose pool it is.
-    press: Option<(Press, Stage)>,
+    /// What has the pool rest after a set.
+    press: Option<Press>,
     stop: CancellationToken,
     /// Drain time is over: let go of everything.
     cut: CancellationToken,
@@ -61,7 +61,6 @@ pub(super) async fn run<H: Handler>(
     handler: H,
 ) {
     let Line {
-        stage,
         sets,
         settle,
         press,
@@ -75,7 +74,7 @@ pub(super) async fn run<H: Handler>(
         handler,
         settle: settle.clone(),
         valve: valve.clone(),
-        press: press.map(|press| (press, stage)),
+        press,
         stop: stop.clone(),
         cut: cut.clone(),
         max_deliveries: pool.max_deliveries,
@@ -191,11 +190,11 @@ impl<H: Handler> Work<H> {
 
     /// Rests, while many tills wait, after a set that took `took`. The set keeps its place meanwhile.
     async fn rest(&self, took: Duration, oldest: Option<Timestamp>) {
-        let (Some((press, stage)), Some(oldest)) = (&self.press, oldest) else {
+        let (Some(press), Some(oldest)) = (&self.press, oldest) else {
             return;
         };
         if let Some(rest) = press.rest(took, Timestamp::now().since(oldest)).await {
-            metrics::rested(*stage, rest);
+            self.handler.rested(rest);
             // A pool that stops is not held up.
             tokio::select! {
                 () = sleep(rest) => {}

@@ -185,6 +185,8 @@ pub(crate) struct Probe {
     /// While closed, sets wait after they were reported.
     gate: Arc<tokio::sync::Semaphore>,
     pub(crate) worked: Arc<AtomicUsize>,
+    /// After how many sets the pool rested.
+    pub(crate) rested: Arc<AtomicUsize>,
 }
 
 /// The test's end of a probe.
@@ -204,6 +206,7 @@ impl Probe {
             answer: Arc::new(answer),
             gate: Arc::new(tokio::sync::Semaphore::new(1_000_000)),
             worked: Arc::default(),
+            rested: Arc::default(),
         };
         let seen = Seen {
             sets: Mutex::new(seen_sets),
@@ -239,6 +242,10 @@ impl Handler for Probe {
 
     async fn parked(&self, job: Job, reason: String) {
         drop(self.parked.send((job, reason)));
+    }
+
+    fn rested(&self, _rest: Duration) {
+        self.rested.fetch_add(1, Ordering::Relaxed);
     }
 }
 

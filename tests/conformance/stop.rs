@@ -1,6 +1,6 @@
 //! A pool that is asked to stop: nothing taken is lost, and nothing waits for a lease.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +79,10 @@ async fn a_pool_rests_while_tills_wait() {
     let queued = vec![old(0), old(1), job(2), job(3)];
     fixture.queue.push(STAGE, queued).await.unwrap();
     assert_eq!(seen.keys(3).await, [0, 1, 2]);
+    until("the pool rests", async || {
+        probe.rested.load(Ordering::Relaxed) == 1
+    })
+    .await;
     until("the third job is settled", async || {
         let depth = fixture.depth().await;
         depth.ready + depth.in_flight == 1

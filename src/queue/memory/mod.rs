@@ -126,7 +126,6 @@ impl Memory {
         let reader = taker.read(give, stop.clone());
         let settler = carry_out(share, settled, self.activity.clone());
         Line {
-            stage,
             sets,
             settle,
             press: None,

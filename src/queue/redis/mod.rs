@@ -238,7 +238,6 @@ impl Redis {
             }
         };
         let line = Line {
-            stage,
             sets,
             settle,
             press: self.press.clone(),
