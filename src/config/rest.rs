@@ -12,7 +12,8 @@ pub struct Rest {
     pub percent: u32,
     /// Longest rest after one set.
     pub most_ms: Millis,
-    /// Submissions in a commit, on average of the last few, from which on many tills count as waiting.
+    /// Submissions that an ingress puts in the queue at a time, on average of the last few, from which on many
+    /// tills count as waiting.
     pub from_rows: usize,
     /// How long workers believe an ingress that many tills wait.
     pub hold_ms: Millis,

@@ -7,7 +7,8 @@
 //! Tenants share each queue fairly (`fair`).
 //!
 //! To read on: `shell` is a running pool (an apalis worker), `feed` its apalis backend, `line` what it
-//! exchanges with the tasks that do the input and output, which are in `memory` and `redis`.
+//! exchanges with the tasks that do the input and output, which are in `memory` and `redis`; `press` has
+//! pools on Redis rest while many tills wait.
 
 mod fair;
 mod feed;
