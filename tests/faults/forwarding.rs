@@ -5,7 +5,12 @@ use std::{num::NonZeroU64, time::Duration};
 use tokio::time::interval;
 use tsms::standin::sink::mode::{Answer, Denial, Mode};
 
-use crate::{scenarios, site::Site};
+use crate::{scenarios, site::Site, world::DEADLINE};
+
+/// How long a breaker stays open: a probe must not be quicker than the person.
+const OPEN: Duration = Duration::from_secs(4);
+/// How long a sale may rest that was held back often, as its page says.
+const LONGEST_HELD: Duration = OPEN.saturating_mul(32);
 
 scenarios!(start(), {
     TsmsBreakerOpen => breaker_open,
@@ -16,8 +21,8 @@ scenarios!(start(), {
 });
 
 async fn start() -> Site {
-    // A probe must not be quicker than the person.
-    let edit = |text: String| text.replace("breaker_open_ms = 200", "breaker_open_ms = 4000");
+    let open = format!("breaker_open_ms = {}", OPEN.as_millis());
+    let edit = |text: String| text.replace("breaker_open_ms = 200", &open);
     Site::start("", edit).await
 }
 
@@ -38,7 +43,7 @@ async fn breaker_open(site: &mut Site) {
     site.fleet.sink.set_mode(Mode::OK);
     site.cure().await;
     site.over().await;
-    site.fleet.drain().await;
+    site.fleet.drain_within(LONGEST_HELD + DEADLINE).await;
     site.cure().await;
 }
 

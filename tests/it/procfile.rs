@@ -176,7 +176,12 @@ impl Processes {
 
     /// Waits until the record has nothing unfinished.
     pub(crate) async fn drain(&self) {
-        let deadline = Instant::now() + DEADLINE;
+        self.drain_within(DEADLINE).await;
+    }
+
+    /// The same for work that may rest longer before it goes on.
+    pub(crate) async fn drain_within(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
         let mut turn = tokio::time::interval(Duration::from_millis(200));
         loop {
             turn.tick().await;
