@@ -110,8 +110,7 @@ impl Store {
             tx.roll_back().await?;
             return Ok(false);
         }
-        self.insert_followers(&mut tx, decisions).await?;
-        tx.commit().await?;
+        self.finish(tx, decisions).await?;
         Ok(true)
     }
 
@@ -134,9 +133,8 @@ impl Store {
             .into_iter()
             .partition(|decision| pending.get(&decision.id) == Some(&true));
         self.mark_decided(&mut tx, &decisions, true).await?;
-        self.insert_followers(&mut tx, &decisions).await?;
         self.decide_void(&mut tx, &void).await?;
-        tx.commit().await?;
+        self.finish(tx, &decisions).await?;
         Ok(left_alone.iter().map(|decision| decision.id).collect())
     }
 
@@ -210,13 +208,20 @@ impl Store {
         Ok(usize::try_from(marked).unwrap_or(usize::MAX))
     }
 
-    async fn insert_followers(&self, tx: &mut Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
+    /// Makes what follows the decisions, and commits.
+    async fn finish(&self, mut tx: Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
+        let notices: Vec<_> = decisions
+            .iter()
+            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
+            .collect();
+        self.insert_notices(&mut tx, &notices).await?;
         let valid: Vec<&Decision> = decisions
             .iter()
             .copied()
             .filter(|decision| decision.status == ValidationStatus::Valid)
             .collect();
-        for valid in self.pieces(&valid) {
+        let mut pieces = self.pieces(&valid).peekable();
+        while let Some(valid) = pieces.next() {
             let mut values = Binds::of(valid.len() * 4);
             for decision in valid {
                 values
@@ -225,12 +230,12 @@ impl Store {
                     .put(decision.at)
                     .put(decision.at);
             }
+            if pieces.peek().is_none() {
+                tx.execute_and_commit(&INSERT_FORWARDS, valid.len(), &values).await?;
+                return Ok(());
+            }
             tx.execute(&INSERT_FORWARDS, valid.len(), &values).await?;
         }
-        let notices: Vec<_> = decisions
-            .iter()
-            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
-            .collect();
-        self.insert_notices(tx, &notices).await
+        tx.commit().await
     }
 }

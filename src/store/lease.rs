@@ -2,6 +2,9 @@
 //! everything and no transaction is open; after a cancelled call, a time limit or a broken stream it
 //! is closed, and the server rolls back. A connection that went back inside a transaction would
 //! swallow the next statement that commits by itself.
+//!
+//! A transaction begins with its first statement, and one that has only numbers to say goes out together with
+//! the beginning or the commit (decision 0034).
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -20,8 +23,18 @@ pub(super) struct Lease {
     patience: Duration,
     /// Everything sent was answered.
     answered: bool,
-    /// A transaction may be open.
-    open: bool,
+    transaction: Transaction,
+}
+
+/// How far the transaction of a lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transaction {
+    /// There is none: a statement commits by itself.
+    None,
+    /// It begins with the next statement.
+    Due,
+    /// It may be open at the server.
+    Open,
 }
 
 impl Lease {
@@ -30,15 +43,17 @@ impl Lease {
             connection: Some(pool::take(pool).await?),
             patience,
             answered: true,
-            open: false,
+            transaction: Transaction::None,
         })
     }
 
+    /// Runs a prepared statement.
     pub(super) async fn execute(
         &mut self,
         text: Arc<str>,
         arguments: MySqlArguments,
     ) -> Result<MySqlQueryResult, sqlx::Error> {
+        self.opened().await?;
         self.answered = false;
         let connection = self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
         let query = sqlx::query_with(AssertSqlSafe(text), arguments);
@@ -46,11 +61,31 @@ impl Lease {
         self.hear(answer)
     }
 
+    /// Whether the next statement begins the transaction.
+    pub(super) fn begins(&self) -> bool {
+        self.transaction == Transaction::Due
+    }
+
+    /// Begins the transaction with a statement that is written out.
+    pub(super) async fn execute_first(&mut self, text: &str) -> Result<MySqlQueryResult, sqlx::Error> {
+        self.transaction = Transaction::Open;
+        self.say(format!("START TRANSACTION; {text}")).await
+    }
+
+    /// Ends the transaction with a statement that is written out. If it is refused, nothing is committed.
+    pub(super) async fn execute_last(mut self, text: &str) -> Result<MySqlQueryResult, sqlx::Error> {
+        self.opened().await?;
+        let done = self.say(format!("{text}; COMMIT")).await?;
+        self.transaction = Transaction::None;
+        Ok(done)
+    }
+
     pub(super) async fn fetch(
         &mut self,
         text: Arc<str>,
         arguments: MySqlArguments,
     ) -> Result<Vec<MySqlRow>, sqlx::Error> {
+        self.opened().await?;
         self.answered = false;
         let connection = self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
         let query = sqlx::query_with(AssertSqlSafe(text), arguments);
@@ -58,28 +93,41 @@ impl Lease {
         self.hear(answer)
     }
 
-    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        self.open = true;
-        self.say("START TRANSACTION").await
+    /// Has a transaction begin with the next statement.
+    pub(super) const fn begin(&mut self) {
+        self.transaction = Transaction::Due;
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.say("COMMIT").await?;
-        self.open = false;
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.end("COMMIT").await
+    }
+
+    pub(super) async fn roll_back(self) -> Result<(), sqlx::Error> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        if self.transaction == Transaction::Open {
+            self.say(text).await?;
+        }
+        self.transaction = Transaction::None;
         Ok(())
     }
 
-    pub(super) async fn roll_back(mut self) -> Result<(), sqlx::Error> {
-        self.say("ROLLBACK").await?;
-        self.open = false;
+    async fn opened(&mut self) -> Result<(), sqlx::Error> {
+        if self.begins() {
+            self.transaction = Transaction::Open;
+            self.say("START TRANSACTION").await?;
+        }
         Ok(())
     }
 
-    async fn say(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+    /// Sends a text as it is, of one statement or several. The first that is refused is the last.
+    async fn say(&mut self, text: impl Into<String>) -> Result<MySqlQueryResult, sqlx::Error> {
         self.answered = false;
         let connection = self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let answer = timeout(self.patience, connection.execute(text)).await;
-        self.hear(answer).map(|_| ())
+        let answer = timeout(self.patience, connection.execute(AssertSqlSafe(text.into()))).await;
+        self.hear(answer)
     }
 
     fn hear<T>(&mut self, answer: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, sqlx::Error> {
@@ -98,7 +146,7 @@ impl Drop for Lease {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if self.open || !self.answered {
+        if self.transaction == Transaction::Open || !self.answered {
             drop(Object::take(connection));
         }
     }

@@ -2,11 +2,17 @@
 
 use super::{Store, StoreError};
 
-/// The sizes of statements: 1, 2, 3, 4, 6, 8, 12, 16, … up to `most`, a power of two. Few enough to
-/// keep each prepared, close enough that little is left over. This is the largest one not above `left`.
+/// Up to here every size of a statement is one of its own: the sets of a moderate load.
+const EVERY: usize = 16;
+
+/// The sizes of statements: each up to [`EVERY`], then 24, 32, 48, 64, … up to `most`, a power of two. Few enough
+/// to keep each prepared, close enough that little is left over. This is the largest one not above `left`.
 pub(super) const fn piece(left: usize, most: usize) -> usize {
-    if left >= most || left == 0 {
-        return if left == 0 { 0 } else { most };
+    if left >= most {
+        return most;
+    }
+    if left <= EVERY {
+        return left;
     }
     let power = 1 << left.ilog2();
     if left >= power + power / 2 {
@@ -32,7 +38,7 @@ const fn room(left: usize, most: usize) -> usize {
 
 impl Store {
     /// Cuts a list into pieces of the sizes of statements, longest first: a list of 300 gives 256, 32
-    /// and 12. So a statement has seventeen texts at most, and each stays prepared.
+    /// and 12. So a statement has 24 texts at most, and each stays prepared.
     pub(super) fn pieces<'a, T>(&self, all: &'a [T]) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let most = self.inner.rows;
         let mut rest = all;
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn a_list_is_filled_up_to_the_next_size_and_never_cut() {
         let sizes: Vec<usize> = (1..=256).filter(|size| piece(*size, 256) == *size).collect();
-        assert_eq!(sizes.len(), 16);
+        assert_eq!(sizes.len(), 24);
         for left in 1..=256 {
             let next = sizes.iter().find(|size| **size >= left).copied();
             assert_eq!(Some(room(left, 256)), next, "{left}");

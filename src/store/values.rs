@@ -1,6 +1,6 @@
 //! The values bound to a statement.
 
-use std::ops::Deref;
+use std::{fmt::Write as _, ops::Deref};
 
 use uuid::Uuid;
 
@@ -51,6 +51,28 @@ impl<'a> Deref for Binds<'a> {
     fn deref(&self) -> &[Value<'a>] {
         &self.0
     }
+}
+
+/// Whether a statement with these values can be sent with them in its text, where nothing has to be quoted.
+pub(super) fn only_numbers(values: &[Value<'_>]) -> bool {
+    values
+        .iter()
+        .all(|value| matches!(value, Value::Int(_) | Value::Null))
+}
+
+/// The text of a statement with its values, which are [`only_numbers`], in the place of the question marks.
+pub(super) fn spelled_out(text: &str, values: &[Value<'_>]) -> String {
+    let mut whole = String::with_capacity(text.len() + values.len() * 20);
+    let mut parts = text.split('?');
+    whole.push_str(parts.next().unwrap_or_default());
+    for (part, value) in parts.zip(values) {
+        match value {
+            Value::Int(number) => write!(whole, "{number}").ok(),
+            _ => write!(whole, "NULL").ok(),
+        };
+        whole.push_str(part);
+    }
+    whole
 }
 
 /// A list as it is kept: JSON, NULL when empty.
@@ -107,4 +129,25 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 /// The length of a page, to be bound.
 pub(super) fn page(limit: usize) -> Value<'static> {
     Value::Int(i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_spelled_out_in_their_places() {
+        let values = [Value::Int(-5), Value::Null, Value::Int(i64::MAX)];
+        assert!(only_numbers(&values));
+        let text = spelled_out("UPDATE t SET a = ?, b = ? WHERE id IN (?)", &values);
+        assert_eq!(text, "UPDATE t SET a = -5, b = NULL WHERE id IN (9223372036854775807)");
+    }
+
+    #[test]
+    fn what_has_to_be_quoted_is_bound() {
+        for value in [Value::Text("a"), Value::Bytes(b"a"), Value::Uuid(Uuid::nil())] {
+            assert!(!only_numbers(&[Value::Int(1), value]));
+        }
+        assert!(!only_numbers(&[Value::Money(Money::from_minor(100))]));
+    }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use tokio::time::{Instant, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -48,8 +49,7 @@ const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// claim may run out; the sales are then sent twice at worst, with the same ids.
 async fn renew(ctx: &Ctx, token: i64, sold: &[i64], reversed: &[i64]) -> Infallible {
     let hold = ctx.config.forwarding.claim_ms.duration();
-    let mut turn = tokio::time::interval(hold / 3);
-    turn.tick().await;
+    let mut turn = interval_at(Instant::now() + hold / 3, hold / 3);
     loop {
         turn.tick().await;
         let until = Timestamp::now().plus(hold);
@@ -248,8 +248,8 @@ impl Run {
         let mut ends = stream::select_all(lanes);
         // Ends are committed together, but never wait long for a batch that hangs.
         let mut waiting = Vec::new();
-        let mut turn = tokio::time::interval(SETTLE_AFTER);
-        turn.tick().await;
+        // A first turn at once would be a timer that every set waits a millisecond for.
+        let mut turn = interval_at(Instant::now() + SETTLE_AFTER, SETTLE_AFTER);
         loop {
             tokio::select! {
                 ended = ends.next() => match ended {
