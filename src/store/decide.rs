@@ -231,7 +231,8 @@ impl Store {
                     .put(decision.at);
             }
             if pieces.peek().is_none() {
-                tx.execute_and_commit(&INSERT_FORWARDS, valid.len(), &values).await?;
+                tx.execute_and_commit(&INSERT_FORWARDS, valid.len(), &values)
+                    .await?;
                 return Ok(());
             }
             tx.execute(&INSERT_FORWARDS, valid.len(), &values).await?;

@@ -140,7 +140,10 @@ mod tests {
         let values = [Value::Int(-5), Value::Null, Value::Int(i64::MAX)];
         assert!(only_numbers(&values));
         let text = spelled_out("UPDATE t SET a = ?, b = ? WHERE id IN (?)", &values);
-        assert_eq!(text, "UPDATE t SET a = -5, b = NULL WHERE id IN (9223372036854775807)");
+        assert_eq!(
+            text,
+            "UPDATE t SET a = -5, b = NULL WHERE id IN (9223372036854775807)"
+        );
     }
 
     #[test]
