@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Decision, Store, StoreError, deliveries,
+    Decision, NewNotice, Store, StoreError, deliveries,
     dialect::Sql,
     driver::Tx,
     values::{Binds, list_text},
@@ -151,11 +151,7 @@ impl Store {
                 tx.execute(&INSERT_WITHDRAWN, 1, &values).await?;
             }
         }
-        let notices: Vec<_> = decisions
-            .iter()
-            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
-            .collect();
-        self.insert_notices(tx, &notices).await
+        self.insert_notices(tx, &notices(decisions)).await
     }
 
     /// Decides those that are still pending and tells how many there were: where parked voids were not
@@ -210,11 +206,7 @@ impl Store {
 
     /// Makes what follows the decisions, and commits.
     async fn finish(&self, mut tx: Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
-        let notices: Vec<_> = decisions
-            .iter()
-            .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)))
-            .collect();
-        self.insert_notices(&mut tx, &notices).await?;
+        self.insert_notices(&mut tx, &notices(decisions)).await?;
         let valid: Vec<&Decision> = decisions
             .iter()
             .copied()
@@ -239,4 +231,12 @@ impl Store {
         }
         tx.commit().await
     }
+}
+
+/// What is to be told of decisions, and when each was made.
+fn notices<'a>(decisions: &[&'a Decision]) -> Vec<(&'a NewNotice, Timestamp)> {
+    let told = decisions
+        .iter()
+        .filter_map(|decision| Some((decision.notice.as_ref()?, decision.at)));
+    told.collect()
 }

@@ -19,7 +19,7 @@ use super::{
     group::{Member, Writer},
     lease::Lease,
     pool::{self, MySqlDoor, SqliteDoor},
-    values::{Value, only_numbers, spelled_out},
+    values::{Value, spelled_out},
 };
 use crate::telemetry::metrics;
 
@@ -247,25 +247,37 @@ impl Tx {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
-        let _measured = Measured::new("write");
         let text = self.texts.sending(sql, rows);
+        self.send(sql.name, text, values).await
+    }
+
+    async fn send(
+        &mut self,
+        name: &'static str,
+        text: Arc<str>,
+        values: &[Value<'_>],
+    ) -> Result<Done, StoreError> {
+        let _measured = Measured::new("write");
         match &mut self.on {
             On::MySql(lease) => {
-                let result = if lease.begins() && only_numbers(values) {
-                    lease.execute_first(&spelled_out(&text, values)).await
+                let result = if lease.begins()
+                    && let Some(whole) = spelled_out(&text, values)
+                {
+                    lease.execute_first(&whole).await
                 } else {
-                    let arguments = arguments!(MySqlArguments, sql.name, values);
-                    lease.execute(text, arguments).await
+                    lease
+                        .execute(text, arguments!(MySqlArguments, name, values))
+                        .await
                 };
                 result.map(|result| done_mysql(&result))
             }
             On::Sqlite(member) => {
-                let arguments = arguments!(SqliteArguments, sql.name, values);
+                let arguments = arguments!(SqliteArguments, name, values);
                 let result = member.execute(text, arguments).await;
                 result.map(|result| done_sqlite(&result))
             }
         }
-        .map_err(|error| judge(error, sql.name))
+        .map_err(|error| judge(error, name))
     }
 
     /// Reads, the transaction's own writes included.
@@ -301,18 +313,17 @@ impl Tx {
         rows: usize,
         values: &[Value<'_>],
     ) -> Result<Done, StoreError> {
-        match self.on {
-            On::MySql(lease) if only_numbers(values) => {
-                let _measured = Measured::new("commit");
-                let text = spelled_out(&self.texts.sending(sql, rows), values);
-                let result = lease.execute_last(&text).await;
-                return result
-                    .map(|result| done_mysql(&result))
-                    .map_err(|error| judge(error, sql.name));
-            }
-            On::MySql(_) | On::Sqlite(_) => {}
+        let text = self.texts.sending(sql, rows);
+        if let On::MySql(lease) = &mut self.on
+            && let Some(whole) = spelled_out(&text, values)
+        {
+            let _measured = Measured::new("commit");
+            let result = lease.execute_last(&whole).await;
+            return result
+                .map(|result| done_mysql(&result))
+                .map_err(|error| judge(error, sql.name));
         }
-        let done = self.execute(sql, rows, values).await?;
+        let done = self.send(sql.name, text, values).await?;
         self.commit().await?;
         Ok(done)
     }

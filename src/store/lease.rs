@@ -73,7 +73,7 @@ impl Lease {
     }
 
     /// Ends the transaction with a statement that is written out. If it is refused, nothing is committed.
-    pub(super) async fn execute_last(mut self, text: &str) -> Result<MySqlQueryResult, sqlx::Error> {
+    pub(super) async fn execute_last(&mut self, text: &str) -> Result<MySqlQueryResult, sqlx::Error> {
         self.opened().await?;
         let done = self.say(format!("{text}; COMMIT")).await?;
         self.transaction = Transaction::None;
