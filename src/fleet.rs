@@ -218,6 +218,7 @@ impl Fleet {
                 gather: Gather {
                     from: settings.gather_from,
                     pause: settings.gather_ms.duration(),
+                    most: settings.gather_most_ms.duration(),
                 },
                 lease: settings.lease_ms.duration(),
                 max_deliveries: settings.max_deliveries,

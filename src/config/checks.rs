@@ -23,7 +23,7 @@ const MAY_BE_ZERO: [&str; 13] = [
 ];
 
 /// The same by the last part of their names.
-const MAY_END_ZERO: [&str; 2] = [".gather_ms", ".express"];
+const MAY_END_ZERO: [&str; 3] = [".gather_ms", ".gather_most_ms", ".express"];
 
 /// A sale with all its members takes about this many bytes.
 const SMALLEST_BODY: usize = 4096;

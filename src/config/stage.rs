@@ -16,8 +16,11 @@ pub struct StagePool {
     pub ahead: bool,
     /// Most jobs in one set.
     pub batch: usize,
-    /// How long to let jobs gather after a set that was not full; 0 takes them as they come.
+    /// How long to let jobs gather at the least after a set that was not full; 0 takes them as they come.
     pub gather_ms: Millis,
+    /// How long at most, with queues in Redis: twice as long as sets of late took. What is not above `gather_ms`
+    /// makes that the one pause there is. Decision 0035.
+    pub gather_most_ms: Millis,
     /// Least jobs of a set after which they are let gather.
     pub gather_from: usize,
     /// How long a set may take.

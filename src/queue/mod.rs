@@ -12,6 +12,7 @@
 
 mod fair;
 mod feed;
+mod gather;
 mod line;
 mod memory;
 mod press;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use gather::Gather;
 pub use progress::{Moved, Progress};
 pub use valve::{Flow, Valve};
 
@@ -98,29 +100,6 @@ pub enum QueueError {
     /// The URL or an option of it cannot be used.
     #[error("queue settings: {0}")]
     Settings(String),
-}
-
-/// When a pool lets jobs gather: after a set that was not full, yet had jobs enough to tell that more are
-/// on their way. A job that comes alone makes nobody wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gather {
-    /// Least jobs of such a set.
-    pub from: usize,
-    /// For how long; zero takes jobs as they come.
-    pub pause: Duration,
-}
-
-impl Gather {
-    /// Jobs are taken as they come.
-    pub const NONE: Self = Self {
-        from: 1,
-        pause: Duration::ZERO,
-    };
-
-    /// How long to wait after a set of `taken` jobs that was not full.
-    fn after(self, taken: usize) -> Option<Duration> {
-        (taken >= self.from && !self.pause.is_zero()).then_some(self.pause)
-    }
 }
 
 /// How a stage's pool takes work.

@@ -184,8 +184,10 @@ impl<H: Handler> Work<H> {
         if !set.is_empty() {
             self.judge(set, &mut settled).await;
         }
+        let took = started.elapsed();
+        self.valve.ended_after(took);
         send(&self.settle, settled).await;
-        self.rest(started.elapsed(), oldest).await;
+        self.rest(took, oldest).await;
     }
 
     /// Rests, while many tills wait, after a set that took `took`. The set keeps its place meanwhile.

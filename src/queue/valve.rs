@@ -3,12 +3,18 @@
 //! The reader asks before it takes a set, so that a pool that is shut holds no jobs; the sets that run
 //! are counted, so that a narrower width is reached as soon as running ones end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{Notify, watch};
+
+/// Sets that the average of their time goes over.
+const AVERAGED: u64 = 16;
 
 /// What a pool may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ struct Inner {
     taken: AtomicUsize,
     /// Sets that run.
     running: AtomicUsize,
+    /// How long sets of late took, in microseconds.
+    took: AtomicU64,
     ended: Arc<Notify>,
 }
 
@@ -52,6 +60,7 @@ impl Valve {
             beside: None,
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
+            took: AtomicU64::new(0),
             ended: Arc::default(),
         }))
     }
@@ -67,6 +76,7 @@ impl Valve {
             }),
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
+            took: AtomicU64::new(0),
             ended: Arc::clone(&self.0.ended),
         }))
     }
@@ -118,6 +128,20 @@ impl Valve {
             // The pool beside is needed now.
             self.0.ended.notify_waiters();
         }
+    }
+
+    /// A set took this long.
+    pub(super) fn ended_after(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // Two sets that end at once may leave one of them out: it is an average.
+        let before = self.0.took.load(Ordering::Relaxed);
+        let now = before - before / AVERAGED + took / AVERAGED;
+        self.0.took.store(now, Ordering::Relaxed);
+    }
+
+    /// How long sets of late took, on the average.
+    pub(super) fn set_time(&self) -> Duration {
+        Duration::from_micros(self.0.took.load(Ordering::Relaxed))
     }
 
     /// The pool was built anew: what it had taken comes back by its leases.
@@ -200,6 +224,26 @@ mod tests {
 
     fn now(wait: impl Future<Output = ()>) -> bool {
         wait.now_or_never().is_some()
+    }
+
+    #[test]
+    fn the_time_of_sets_is_an_average() {
+        let valve = Valve::new(1);
+        assert_eq!(valve.set_time(), Duration::ZERO);
+        let set = Duration::from_micros(6_400);
+        for _ in 0..200 {
+            valve.ended_after(set);
+        }
+        assert!((6_300..6_500).contains(&valve.set_time().as_micros()));
+        valve.ended_after(Duration::from_micros(22_400));
+        assert!(
+            (7_300..7_500).contains(&valve.set_time().as_micros()),
+            "a sixteenth of the rest"
+        );
+        for _ in 0..20 {
+            valve.ended_after(Duration::MAX);
+        }
+        assert!(valve.set_time() > set, "it is bounded where it is used");
     }
 
     #[tokio::test]

@@ -208,6 +208,7 @@ mod tests {
     fn pool() -> StagePool {
         StagePool {
             gather_ms: Millis::new(0),
+            gather_most_ms: Millis::new(0),
             gather_from: 1,
             concurrency: 1,
             express: 0,

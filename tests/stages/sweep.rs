@@ -41,6 +41,7 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
             gather: Gather {
                 from: settings.gather_from,
                 pause: settings.gather_ms.duration(),
+                most: settings.gather_most_ms.duration(),
             },
             lease: settings.lease_ms.duration(),
             max_deliveries: settings.max_deliveries,

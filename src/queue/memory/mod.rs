@@ -191,7 +191,8 @@ impl Taker {
                         valve.took();
                         room.send(set);
                         if taken < pool.batch
-                            && let Some(pause) = pool.gather.after(taken)
+                            // Sets wait for the one writer here: longer pauses only made them larger.
+                            && let Some(pause) = pool.gather.after(taken, Duration::ZERO)
                         {
                             tokio::select! {
                                 () = stop.cancelled() => return,

@@ -193,13 +193,20 @@ impl<'a> Session<'a> {
             if !unreadable.is_empty() && settle.send(unreadable).await.is_err() {
                 return Ok(());
             }
-            if let Some(pause) = self.few.take().and_then(|few| self.life.pool.gather.after(few)) {
+            if let Some(pause) = self.pause() {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = sleep(pause) => {}
                 }
             }
         }
+    }
+
+    /// How long to let jobs gather.
+    fn pause(&mut self) -> Option<Duration> {
+        let life = self.life;
+        let few = self.few.take()?;
+        life.pool.gather.after(few, life.valve.set_time())
     }
 
     /// Jobs without an owner when it is time to look for them, else new ones.
