@@ -36,7 +36,32 @@ impl Gather {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::{
+        config::Layers,
+        domain::time::Timestamp,
+        outcome::Verdict,
+        queue::{self, Handler, Job, Pool, Valve},
+        stage::Stage,
+    };
+
+    /// Works for a while and ends the pool.
+    #[derive(Clone)]
+    struct Last(CancellationToken);
+
+    impl Handler for Last {
+        async fn work(&self, jobs: Vec<Job>) -> Vec<Verdict> {
+            for _ in 0..10_000 {
+                tokio::task::yield_now().await;
+            }
+            self.0.cancel();
+            jobs.iter().map(|_| Verdict::Done).collect()
+        }
+
+        async fn parked(&self, _job: Job, _reason: String) {}
+    }
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -60,5 +85,35 @@ mod tests {
         };
         assert_eq!(fixed.after(2, ms(6)), Some(ms(4)));
         assert_eq!(Gather::NONE.after(9, ms(6)), None);
+    }
+
+    #[tokio::test]
+    async fn a_pool_knows_how_long_its_sets_took() {
+        let settings = Layers::read(None, Vec::new()).unwrap().config().unwrap().queue;
+        let queue = queue::open(&settings).await.unwrap();
+        let job = Job {
+            key: 1,
+            tenant_id: 1,
+            attempt: 0,
+            enqueued_at: Timestamp::now(),
+            request_id: String::new(),
+            body: bytes::Bytes::new(),
+        };
+        queue.push(Stage::Validation, vec![job]).await.unwrap();
+        let pool = Pool {
+            concurrency: 1,
+            express: 0,
+            ahead: true,
+            batch: 1,
+            gather: Gather::NONE,
+            lease: ms(3_000),
+            max_deliveries: 5,
+        };
+        let (valve, stop) = (Valve::new(1), CancellationToken::new());
+        let last = Last(stop.clone());
+        queue
+            .work_through(Stage::Validation, pool, &valve, stop, ms(60_000), last)
+            .await;
+        assert!(valve.set_time() > Duration::ZERO);
     }
 }
