@@ -133,10 +133,12 @@ impl Valve {
     /// A set took this long.
     pub(super) fn ended_after(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // Two sets that end at once may leave one of them out: it is an average.
-        let before = self.0.took.load(Ordering::Relaxed);
-        let now = before - before / AVERAGED + took / AVERAGED;
-        self.0.took.store(now, Ordering::Relaxed);
+        let average = |before: u64| Some(before - before / AVERAGED + took / AVERAGED);
+        // It cannot fail: the closure never refuses.
+        self.0
+            .took
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, average)
+            .ok();
     }
 
     /// How long sets of late took, on the average.
