@@ -60,6 +60,7 @@ impl Processes {
         settings: &str,
         edit: impl FnOnce(String) -> String,
     ) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().unwrap();
         let (sink, sink_address, sink_stop) = start_sink().await;
         let redis = Redis::start();
