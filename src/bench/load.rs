@@ -84,7 +84,7 @@ pub(super) struct Tally {
     pub(super) began: Timestamp,
     /// From there to the last answer.
     pub(super) took: Duration,
-    /// Processor time of the generator.
+    /// Processor time of the generator. Streams side by side share a thread, whose time the first one has.
     pub(super) cpu: Duration,
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn closed(load: Closed) -> Result<Tally, BenchError> {
             tasks.spawn_local(shared.clone().drive(load.clone(), start));
         }
         tasks.await;
-        shared.tally(began, start.elapsed())
+        shared.tally(began, start.elapsed(), thread_cpu())
     })
     .await
 }
@@ -135,10 +135,11 @@ pub(super) async fn open(to: impl Into<Route>, streams: Vec<Stream>) -> Result<V
         }
         tasks.await;
         let mut tallies = Vec::new();
+        let mut of_thread = Some(thread_cpu());
         for (shared, pacer, began, first) in all {
-            let mut tally = shared.tally(began, first.elapsed())?;
-            tally.cpu += pacer.join().map_err(|_| BenchError::Broken)?;
-            tallies.push(tally);
+            let of_pacer = pacer.join().map_err(|_| BenchError::Broken)?;
+            let cpu = of_thread.take().unwrap_or_default() + of_pacer;
+            tallies.push(shared.tally(began, first.elapsed(), cpu)?);
         }
         Ok(tallies)
     })
@@ -310,7 +311,7 @@ impl Shared {
         }
     }
 
-    fn tally(self: Rc<Self>, began: Timestamp, took: Duration) -> Result<Tally, BenchError> {
+    fn tally(self: Rc<Self>, began: Timestamp, took: Duration, cpu: Duration) -> Result<Tally, BenchError> {
         let shared = Rc::into_inner(self).ok_or(BenchError::Broken)?;
         Ok(Tally {
             good: shared.good.get(),
@@ -319,7 +320,7 @@ impl Shared {
             lag: shared.lag,
             began,
             took,
-            cpu: thread_cpu(),
+            cpu,
         })
     }
 }

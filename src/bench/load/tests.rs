@@ -87,25 +87,43 @@ async fn nobody_listens() {
     assert_eq!(tally.failures.values().sum::<u64>(), 2, "{:?}", tally.failures);
 }
 
+fn a_stream(count: usize, rate: u32) -> Stream {
+    Stream {
+        name: "x",
+        requests: requests(count),
+        rate,
+        offset: Duration::ZERO,
+        connections: 1,
+        expect: 200,
+        tries: 1,
+    }
+}
+
 /// The first answer takes 300 ms on the only connection; the others are due in the first 100 ms and
 /// are answered at once when it is their turn. Their waiting is theirs.
 #[tokio::test]
 async fn a_stall_counts_for_everyone_who_was_due_meanwhile() {
     const STALL: Duration = Duration::from_millis(300);
     let address = server(|number| (200, if number == 0 { STALL } else { Duration::ZERO })).await;
-    let stream = Stream {
-        name: "x",
-        requests: requests(10),
-        rate: 100,
-        offset: Duration::ZERO,
-        connections: 1,
-        expect: 200,
-        tries: 1,
-    };
-    let tally = open(address, vec![stream]).await.unwrap().remove(0);
+    let tally = open(address, vec![a_stream(10, 100)]).await.unwrap().remove(0);
     assert_eq!((tally.good, tally.lag.count()), (10, 10));
     let best = tally.latency.quantile(100);
     assert!(best >= STALL - Duration::from_millis(100), "{best:?}");
+}
+
+/// A stream without requests costs next to nothing, whatever the thread that it shares has done.
+#[tokio::test]
+async fn the_thread_of_several_streams_is_counted_once() {
+    let address = server(|_| (200, Duration::ZERO)).await;
+    let streams = vec![a_stream(500, 10_000), a_stream(0, 1)];
+    let tallies = open(address, streams).await.unwrap();
+    assert_eq!((tallies[0].good, tallies[1].good), (500, 0));
+    assert!(
+        tallies[1].cpu < tallies[0].cpu / 2,
+        "{:?} and {:?}",
+        tallies[0].cpu,
+        tallies[1].cpu
+    );
 }
 
 #[test]
