@@ -24,7 +24,7 @@ use gauges::Gauges;
 use crate::{
     config::Config,
     ingress,
-    queue::{Gather, Pool, Queue},
+    queue::{Pool, Queue},
     runner::Runner,
     scheduler::{alerts, autoscaler::Autoscaler, duty::Duty, overview, redrives, retention, sweeper},
     stage::Stage,
@@ -212,16 +212,7 @@ impl Fleet {
             let pool = Pool {
                 // The most there may ever be; the valve says how many there are.
                 concurrency: settings.concurrency.max(config.fleet.max_concurrency),
-                express: settings.express,
-                ahead: settings.ahead,
-                batch: settings.batch,
-                gather: Gather {
-                    from: settings.gather_from,
-                    pause: settings.gather_ms.duration(),
-                    most: settings.gather_most_ms.duration(),
-                },
-                lease: settings.lease_ms.duration(),
-                max_deliveries: settings.max_deliveries,
+                ..settings.into()
             };
             let runner = Runner::new(stage, settings, ctx.clone(), queue.clone(), control.held());
             let valve = control.valve(stage);

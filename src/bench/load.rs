@@ -135,10 +135,10 @@ pub(super) async fn open(to: impl Into<Route>, streams: Vec<Stream>) -> Result<V
         }
         tasks.await;
         let mut tallies = Vec::new();
-        let mut of_thread = Some(thread_cpu());
+        let mut of_thread = thread_cpu();
         for (shared, pacer, began, first) in all {
             let of_pacer = pacer.join().map_err(|_| BenchError::Broken)?;
-            let cpu = of_thread.take().unwrap_or_default() + of_pacer;
+            let cpu = std::mem::take(&mut of_thread) + of_pacer;
             tallies.push(shared.tally(began, first.elapsed(), cpu)?);
         }
         Ok(tallies)

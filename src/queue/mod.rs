@@ -124,6 +124,24 @@ pub struct Pool {
     pub max_deliveries: u32,
 }
 
+impl From<config::StagePool> for Pool {
+    fn from(settings: config::StagePool) -> Self {
+        Self {
+            concurrency: settings.concurrency,
+            express: settings.express,
+            ahead: settings.ahead,
+            batch: settings.batch,
+            gather: Gather {
+                from: settings.gather_from,
+                pause: settings.gather_ms.duration(),
+                most: settings.gather_most_ms.duration(),
+            },
+            lease: settings.lease_ms.duration(),
+            max_deliveries: settings.max_deliveries,
+        }
+    }
+}
+
 /// What a stage does with the jobs its pool takes. One set is one call; sets run side by side up to
 /// [`Pool::concurrency`].
 pub trait Handler: Clone + Send + Sync + 'static {

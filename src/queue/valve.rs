@@ -38,8 +38,8 @@ struct Inner {
     taken: AtomicUsize,
     /// Sets that run.
     running: AtomicUsize,
-    /// How long sets of late took, in microseconds.
-    took: AtomicU64,
+    /// How long sets of late took, on the average.
+    set_micros: AtomicU64,
     ended: Arc<Notify>,
 }
 
@@ -60,7 +60,7 @@ impl Valve {
             beside: None,
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
-            took: AtomicU64::new(0),
+            set_micros: AtomicU64::new(0),
             ended: Arc::default(),
         }))
     }
@@ -76,7 +76,7 @@ impl Valve {
             }),
             taken: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
-            took: AtomicU64::new(0),
+            set_micros: AtomicU64::new(0),
             ended: Arc::clone(&self.0.ended),
         }))
     }
@@ -136,14 +136,14 @@ impl Valve {
         let average = |before: u64| Some(before - before / AVERAGED + took / AVERAGED);
         // It cannot fail: the closure never refuses.
         self.0
-            .took
+            .set_micros
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, average)
             .ok();
     }
 
     /// How long sets of late took, on the average.
     pub(super) fn set_time(&self) -> Duration {
-        Duration::from_micros(self.0.took.load(Ordering::Relaxed))
+        Duration::from_micros(self.0.set_micros.load(Ordering::Relaxed))
     }
 
     /// The pool was built anew: what it had taken comes back by its leases.

@@ -43,7 +43,8 @@ pub(crate) async fn heard(world: &World, stage: Stage) {
     .await;
 }
 
-fn hold(queue: Option<Stage>, tenant_id: Option<i64>) -> NewHold {
+/// An order that holds a queue, or a tenant in it, for an hour.
+pub(crate) fn hold(queue: Option<Stage>, tenant_id: Option<i64>) -> NewHold {
     NewHold {
         queue: queue.map(|stage| stage.name().to_owned()),
         tenant_id,

@@ -12,12 +12,11 @@ use tsms::{
     },
     stage::Stage,
     standin::sink::mode::{Answer as SinkAnswer, Mode},
-    store::NewHold,
 };
 
 use crate::{
     bodies::{batch, sale},
-    control::{heard, until},
+    control::{heard, hold, until},
     on_both_tiers,
     world::World,
 };
@@ -83,13 +82,7 @@ async fn order(world: &World) -> i64 {
     };
     let ordered = world.store.force_breaker(DEFAULT_SINK, &force, Timestamp::now());
     ordered.await.unwrap();
-    let hold = NewHold {
-        queue: Some("validation".to_owned()),
-        tenant_id: None,
-        owner: "J. Cruz".to_owned(),
-        reason: "a test".to_owned(),
-        ends_at,
-    };
+    let hold = hold(Some(Stage::Validation), None);
     world.store.hold_queue(&hold).await.unwrap()
 }
 

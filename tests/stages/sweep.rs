@@ -33,22 +33,9 @@ async fn start(world: &World, sweepers: usize) -> (Queue, TaskTracker) {
     let tasks = TaskTracker::new();
     for stage in Stage::ALL {
         let settings = world.config.pool(stage);
-        let pool = Pool {
-            concurrency: settings.concurrency,
-            express: settings.express,
-            ahead: settings.ahead,
-            batch: settings.batch,
-            gather: Gather {
-                from: settings.gather_from,
-                pause: settings.gather_ms.duration(),
-                most: settings.gather_most_ms.duration(),
-            },
-            lease: settings.lease_ms.duration(),
-            max_deliveries: settings.max_deliveries,
-        };
         let runner = Runner::new(stage, settings, world.ctx.clone(), queue.clone(), Arc::default());
         let (queue, stop) = (queue.clone(), world.stop.clone());
-        tasks.spawn(async move { queue.work(stage, pool, stop, DEADLINE, runner).await });
+        tasks.spawn(async move { queue.work(stage, settings.into(), stop, DEADLINE, runner).await });
     }
     for _ in 0..sweepers {
         let (store, queue) = (world.store.clone(), queue.clone());
