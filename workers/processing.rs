@@ -42,18 +42,28 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
     let (pending, mut decided): (Vec<_>, Vec<_>) =
         (rows.into_iter()).partition(|row| row.status == ValidationStatus::Pending);
     let now = Timestamp::now();
+    let forwarding = &ctx.config.forwarding;
+    let claimed_until = (forwarding.enabled).then(|| now.plus(forwarding.claim_ms.duration()));
+    // The jobs that sales are claimed for are named here and nowhere else, so that there is one for each.
+    let mut claimed: HashMap<i64, Timestamp> = HashMap::new();
     let pending: Vec<Transaction> = (pending.into_iter())
         .map(|row| judged(row, &ctx.config, now))
         .collect();
     if !pending.is_empty() {
         let decisions: Vec<Decision> = pending
             .iter()
-            .map(|row| decision(row, terminals.get(&row.terminal_id).map(AsRef::as_ref), now))
+            .map(|row| {
+                let from = terminals.get(&row.terminal_id).map(AsRef::as_ref);
+                decision(row, from, now, claimed_until)
+            })
             .collect();
-        let left_alone: HashSet<i64> = ctx.store.decide(&decisions).await?.into_iter().collect();
-        let fresh = decided.len();
+        let made = ctx.store.decide(&decisions).await?;
+        let claimed_until = claimed_until.filter(|_| made.claimed);
+        let left_alone: HashSet<i64> = made.left_alone.into_iter().collect();
+        let before = decided.len();
         decided.extend(pending.into_iter().filter(|row| !left_alone.contains(&row.id)));
-        for row in decided.iter().skip(fresh) {
+        for row in decided.iter().skip(before) {
+            claimed.extend(claimed_until.map(|until| (row.id, until)));
             let valid = row.status == ValidationStatus::Valid;
             metrics::sale_decided(row.tenant_id, valid, row.sale.base_amount.map_or(0, Money::minor));
         }
@@ -63,7 +73,7 @@ pub(super) async fn run(ctx: &Ctx, jobs: &[Job]) -> Result<Outcome, StoreError> 
         }
     }
     let batches = sum_up(ctx, &decided, &terminals, now).await?;
-    let mut outcome = pass_on(jobs, &decided, &terminals, now);
+    let mut outcome = pass_on(jobs, &decided, &claimed, &terminals, now);
     outcome.next.extend(batches);
     Ok(outcome)
 }
@@ -180,7 +190,12 @@ fn judged(mut row: Transaction, config: &Config, now: Timestamp) -> Transaction 
     row
 }
 
-fn decision(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp) -> Decision {
+fn decision(
+    row: &Transaction,
+    from: Option<&(Terminal, Tenant)>,
+    now: Timestamp,
+    claimed_until: Option<Timestamp>,
+) -> Decision {
     let url = from.and_then(|(terminal, _)| terminal.callback_url.clone());
     Decision {
         id: row.id,
@@ -189,6 +204,7 @@ fn decision(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp
         status: row.status,
         findings: row.findings.clone(),
         at: now,
+        claimed_until,
         notice: url.map(|url| NewNotice {
             tenant_id: row.tenant_id,
             terminal_id: row.terminal_id,
@@ -229,6 +245,7 @@ fn notice(row: &Transaction, from: Option<&(Terminal, Tenant)>, now: Timestamp) 
 fn pass_on(
     jobs: &[Job],
     decided: &[Transaction],
+    claimed: &HashMap<i64, Timestamp>,
     terminals: &HashMap<i64, Arc<(Terminal, Tenant)>>,
     now: Timestamp,
 ) -> Outcome {
@@ -244,7 +261,10 @@ fn pass_on(
         };
         let request_id = requests.get(&row.id).copied().unwrap_or_default();
         if row.status == ValidationStatus::Valid {
-            let body = row.encode();
+            let body = match claimed.get(&row.id) {
+                Some(until) => row.encode_claimed(*until),
+                None => row.encode(),
+            };
             next.push((Stage::Forwarding, super::follow_up(row, request_id, now, body)));
         } else {
             invalid.insert(row.id);

@@ -79,7 +79,8 @@ pub struct Reversal {
 pub struct SaleDelivery {
     /// Its state.
     pub state: ForwardState,
-    /// Attempts; none means that the sale never left.
+    /// Attempts counted; none means that the sale never left, unless it is being sent: the first one may be
+    /// counted at its end.
     pub attempts: u32,
     /// While it is being sent: when the claim of its worker ends. Else when it is due.
     pub due_at: Option<Timestamp>,
@@ -122,7 +123,7 @@ pub fn fate(kind: ReversalKind, sale: Option<SaleDelivery>, now: Timestamp) -> F
         (ReversalKind::Void, ForwardState::Sending) if being_sent => Fate::Wait(soon),
         // A worker that died left it, or an attempt failed: whether it arrived is not known.
         (ReversalKind::Void, ForwardState::Sending | ForwardState::Pending) => Fate::Withdraw {
-            tell: sale.attempts > 0,
+            tell: sale.attempts > 0 || sale.state == ForwardState::Sending,
         },
         // The sale itself must arrive first.
         (ReversalKind::Refund, ForwardState::Sending | ForwardState::Pending) => Fate::Wait(soon),
@@ -165,6 +166,8 @@ mod tests {
         let tell = Fate::Withdraw { tell: true };
         assert_eq!(void(sale(Pending, 1, Some(LATER))), tell);
         assert_eq!(void(sale(Sending, 1, Some(EARLIER))), tell, "its worker died");
+        assert_eq!(void(sale(Sending, 0, Some(EARLIER))), tell, "before it counted");
+        assert_eq!(void(sale(Sending, 0, Some(LATER))), Fate::Wait(LATER));
         assert_eq!(void(sale(Sending, 1, Some(LATER))), Fate::Wait(LATER));
     }
 

@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Decision, NewNotice, Store, StoreError, deliveries,
+    Decision, DecisionsMade, NewNotice, Store, StoreError, deliveries,
     dialect::Sql,
     driver::Tx,
+    forwards::MADE_CLAIMED,
     values::{Binds, list_text},
 };
-use crate::domain::{sale::ValidationStatus, time::Timestamp};
+use crate::domain::{
+    sale::{ForwardState, ValidationStatus},
+    time::Timestamp,
+};
 
 /// Which rows may be decided. A void that is parked (see [`super::parked`]) keeps its sale from it; bound to 1
 /// where those were joined before. The look and the decision are one statement: a void that is parked later
@@ -54,8 +58,8 @@ const LOCK_PENDING: Sql = Sql {
 
 const INSERT_FORWARDS: Sql = Sql {
     name: "forwards.insert",
-    text: "INSERT INTO forwards (transaction_id, tenant_id, state, attempts, due_at, created_at) \
-           VALUES {(?, ?, 'PENDING', 0, ?, ?)}",
+    text: "INSERT INTO forwards (transaction_id, tenant_id, state, attempts, claim, due_at, created_at) \
+           VALUES {(?, ?, ?, 0, ?, ?, ?)}",
 };
 
 const INSERT_WITHDRAWN: Sql = Sql {
@@ -68,14 +72,14 @@ const INSERT_WITHDRAWN: Sql = Sql {
 type Written<'a> = (i64, &'a str, Option<String>);
 
 impl Store {
-    /// Decides transactions that are still PENDING; a VALID one gets a forward row due at once (one
-    /// that is void: withdrawn, so that it is never sent), a decision with a notice its notification row, all in
-    /// one transaction. Ones decided before keep their first decision, and ones given up stay so; the ids left
-    /// alone are given back. A void that was accepted before its sale had a row is joined with it first.
+    /// Decides transactions that are still PENDING; a VALID one gets a forward row that is claimed if the decision
+    /// says so, else due at once (one that is void: withdrawn, so that it is never sent), a decision with a notice
+    /// its notification row, all in one transaction. Ones decided before keep their first decision, and ones given up
+    /// stay so. A void that was accepted before its sale had a row is joined with it first.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn decide(&self, decisions: &[Decision]) -> Result<Vec<i64>, StoreError> {
+    pub async fn decide(&self, decisions: &[Decision]) -> Result<DecisionsMade, StoreError> {
         let mut seen = HashSet::new();
         let mut decisions: Vec<&Decision> = decisions
             .iter()
@@ -95,11 +99,17 @@ impl Store {
             }
         }
         if decisions.is_empty() || retrying!(self, self.decide_all(&decisions))? {
-            return Ok(Vec::new());
+            return Ok(DecisionsMade {
+                left_alone: Vec::new(),
+                claimed: true,
+            });
         }
         let sales: Vec<_> = decisions.iter().map(|decision| decision.sale).collect();
         self.unpark_sales(&sales).await?;
-        retrying!(self, self.decide_pending(&decisions))
+        Ok(DecisionsMade {
+            left_alone: retrying!(self, self.decide_pending(&decisions))?,
+            claimed: false,
+        })
     }
 
     /// The usual case: every row is still pending and no void waits for one. Says so by `false`, with nothing
@@ -110,7 +120,7 @@ impl Store {
             tx.roll_back().await?;
             return Ok(false);
         }
-        self.finish(tx, decisions).await?;
+        self.finish(tx, decisions, true).await?;
         Ok(true)
     }
 
@@ -134,7 +144,7 @@ impl Store {
             .partition(|decision| pending.get(&decision.id) == Some(&true));
         self.mark_decided(&mut tx, &decisions, true).await?;
         self.decide_void(&mut tx, &void).await?;
-        self.finish(tx, &decisions).await?;
+        self.finish(tx, &decisions, false).await?;
         Ok(left_alone.iter().map(|decision| decision.id).collect())
     }
 
@@ -205,7 +215,7 @@ impl Store {
     }
 
     /// Makes what follows the decisions, and commits.
-    async fn finish(&self, mut tx: Tx, decisions: &[&Decision]) -> Result<(), StoreError> {
+    async fn finish(&self, mut tx: Tx, decisions: &[&Decision], claimed: bool) -> Result<(), StoreError> {
         self.insert_notices(&mut tx, &notices(decisions)).await?;
         let valid: Vec<&Decision> = decisions
             .iter()
@@ -214,12 +224,18 @@ impl Store {
             .collect();
         let mut pieces = self.pieces(&valid).peekable();
         while let Some(valid) = pieces.next() {
-            let mut values = Binds::of(valid.len() * 4);
+            let mut values = Binds::of(valid.len() * 6);
             for decision in valid {
+                let (state, claim, due_at) = match decision.claimed_until.filter(|_| claimed) {
+                    Some(until) => (ForwardState::Sending, MADE_CLAIMED, until),
+                    None => (ForwardState::Pending, 0, decision.at),
+                };
                 values
                     .put(decision.id)
                     .put(decision.tenant_id)
-                    .put(decision.at)
+                    .put(state.as_str())
+                    .put(claim)
+                    .put(due_at)
                     .put(decision.at);
             }
             if pieces.peek().is_none() {

@@ -15,30 +15,45 @@ use crate::domain::time::Timestamp;
 
 const FORWARDED: Sql = Sql {
     name: "forwards.forwarded",
-    text: "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = 0, last_code = NULL, \
-           batch_id = CASE transaction_id {WHEN ? THEN ?| } END, settled_at = ? \
-           WHERE transaction_id IN ({?}) AND claim = ?",
+    text: concat!(
+        "UPDATE forwards SET state = 'FORWARDED', due_at = NULL, claim = 0, last_code = NULL, attempts = ",
+        attempts_made!(),
+        ", batch_id = CASE transaction_id {WHEN ? THEN ?| } END, settled_at = ? \
+         WHERE transaction_id IN ({?}) AND ",
+        still_claimed!()
+    ),
 };
 
 const RETRY: Sql = Sql {
     name: "forwards.retry",
-    text: "UPDATE forwards SET state = 'PENDING', claim = 0, attempts = attempts - ?, last_code = ?, \
-           due_at = CASE transaction_id {WHEN ? THEN ?| } END \
-           WHERE transaction_id IN ({?}) AND claim = ?",
+    text: concat!(
+        "UPDATE forwards SET state = 'PENDING', claim = 0, attempts = ",
+        attempts_made!(),
+        " - ?, last_code = ?, due_at = CASE transaction_id {WHEN ? THEN ?| } END \
+         WHERE transaction_id IN ({?}) AND ",
+        still_claimed!()
+    ),
 };
 
 const LOCK_CLAIMED: Sql = Sql {
     name: "forwards.lock_claimed",
-    text: "SELECT transaction_id, tenant_id FROM forwards \
-           WHERE transaction_id IN ({?}) AND claim = ? ORDER BY transaction_id $LOCK",
+    text: concat!(
+        "SELECT transaction_id, tenant_id FROM forwards WHERE transaction_id IN ({?}) AND ",
+        still_claimed!(),
+        " ORDER BY transaction_id $LOCK"
+    ),
 };
 
 const DEAD: Sql = Sql {
     name: "forwards.dead",
-    text: "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = 0, \
-           last_code = CASE transaction_id {WHEN ? THEN ?| } END, \
-           settled_at = CASE transaction_id {WHEN ? THEN ?| } END \
-           WHERE transaction_id IN ({?}) AND claim = ?",
+    text: concat!(
+        "UPDATE forwards SET state = 'DEAD', due_at = NULL, claim = 0, attempts = ",
+        attempts_made!(),
+        ", last_code = CASE transaction_id {WHEN ? THEN ?| } END, \
+         settled_at = CASE transaction_id {WHEN ? THEN ?| } END \
+         WHERE transaction_id IN ({?}) AND ",
+        still_claimed!()
+    ),
 };
 
 const DEAD_LETTERS: Sql = Sql {

@@ -1,6 +1,9 @@
 //! Forwards: the delivery of each valid sale, its attempts and its due time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{ClaimedReversals, Store, StoreError, dialect::Sql, values::Binds};
 use crate::domain::{sale::Transaction, time::Timestamp};
@@ -14,6 +17,22 @@ pub struct Claim {
     pub items: Vec<ForwardItem>,
     /// The sales that another claim holds, and when it ends unless its worker renews it.
     pub held: Vec<(i64, Timestamp)>,
+}
+
+/// Whether a set still holds a row: by its own token or, of its sales that were made claimed (see
+/// [`MADE_CLAIMED`]), by theirs.
+macro_rules! still_claimed {
+    () => {
+        "claim IN (?, -1)"
+    };
+}
+
+/// The attempts of a row that is held: the first one of a sale that was made claimed is counted with whatever is
+/// written next.
+macro_rules! attempts_made {
+    () => {
+        "attempts + (attempts = 0)"
+    };
 }
 
 /// A claimed sale.
@@ -81,6 +100,13 @@ const CLAIM_FRESH: Sql = Sql {
            WHERE transaction_id IN ({?}) AND attempts = 0 AND due_at + 0 <= ?",
 };
 
+/// Of sales that were made claimed, for the job that they are claimed for.
+const CLAIM_MADE: Sql = Sql {
+    name: "forwards.claim_made",
+    text: "UPDATE forwards SET attempts = 1, claim = ?, due_at = ? \
+           WHERE transaction_id IN ({?}) AND attempts = 0 AND claim = -1",
+};
+
 const CLAIMED: Sql = Sql {
     name: "forwards.claimed",
     text: "SELECT transaction_id, attempts, created_at FROM forwards \
@@ -95,13 +121,45 @@ const HELD: Sql = Sql {
 
 const RENEW: Sql = Sql {
     name: "forwards.renew",
-    text: "UPDATE forwards SET due_at = ? WHERE transaction_id IN ({?}) AND claim = ?",
+    text: concat!(
+        "UPDATE forwards SET due_at = ?, attempts = ",
+        attempts_made!(),
+        " WHERE transaction_id IN ({?}) AND ",
+        still_claimed!()
+    ),
 };
+
+/// The token of claims that are made with the sale's decision. One for all: what fences them is that every later
+/// claim on a row has a token of its own, and none has this one again.
+pub(super) const MADE_CLAIMED: i64 = -1;
 
 const COUNT_DEAD: Sql = Sql {
     name: "dead_letters.count",
     text: "SELECT COUNT(*) FROM dead_letters",
 };
+
+impl Claim {
+    /// A claim on nothing so far.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            token: rand::random_range(1..i64::MAX),
+            items: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Adds sales whose forwards were made claimed for the caller (see [`super::Decision::claimed_until`]).
+    pub fn add_made(&mut self, rows: Vec<Transaction>) {
+        let items = rows.into_iter().map(|row| ForwardItem {
+            attempt: 1,
+            created_at: row.decided_at.unwrap_or(row.created_at),
+            reversals: None,
+            row,
+        });
+        self.items.extend(items);
+    }
+}
 
 impl Store {
     /// Claims those of `ids` that are due at `now` and not claimed by a live worker: attempts go up
@@ -117,13 +175,29 @@ impl Store {
         now: Timestamp,
         hold: Duration,
     ) -> Result<Claim, StoreError> {
+        let mut claim = Claim::empty();
+        self.claim_due_forwards(&mut claim, ids, rows, now, hold).await?;
+        Ok(claim)
+    }
+
+    /// As [`Store::claim_forwards`], added to `claim`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_due_forwards(
+        &self,
+        claim: &mut Claim,
+        ids: &[i64],
+        rows: Vec<Transaction>,
+        now: Timestamp,
+        hold: Duration,
+    ) -> Result<(), StoreError> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        let token = rand::random_range(1..i64::MAX);
+        let token = claim.token;
         let mut copies: HashMap<i64, Transaction> = rows.into_iter().map(|row| (row.id, row)).collect();
         let mut claimed: Vec<(i64, u32, Timestamp)> = Vec::new();
-        let mut held = Vec::new();
         // Each piece is a claim by itself: what is claimed when a later piece fails becomes due
         // again when the claim ends.
         for (asked, ids) in self.padded(&ids) {
@@ -141,7 +215,7 @@ impl Store {
             if rows < wanted {
                 for row in self.inner.db.fetch(&HELD, ids.len(), &values).await? {
                     let mut cells = row.cells();
-                    held.push((cells.int()?, cells.time()?));
+                    claim.held.push((cells.int()?, cells.time()?));
                 }
             }
             if rows == 0 {
@@ -163,19 +237,53 @@ impl Store {
                 .into_iter()
                 .map(|row| (row.id, row)),
         );
-        let mut items = Vec::with_capacity(claimed.len());
         for (id, attempt, created_at) in claimed {
             let row = copies
                 .remove(&id)
                 .ok_or_else(|| StoreError::Damaged(format!("forward {id} has no transaction")))?;
-            items.push(ForwardItem {
+            claim.items.push(ForwardItem {
                 row,
                 attempt,
                 created_at,
                 reversals: None,
             });
         }
-        Ok(Claim { token, items, held })
+        Ok(())
+    }
+
+    /// Claims sales that were made claimed for the caller's jobs, whether or not that claim has run out, and adds
+    /// them to `claim`. Gives those that somebody has claimed or ended since.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_made_forwards(
+        &self,
+        claim: &mut Claim,
+        rows: Vec<Transaction>,
+        now: Timestamp,
+        hold: Duration,
+    ) -> Result<Vec<Transaction>, StoreError> {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let mut taken = HashSet::new();
+        for (asked, ids) in self.padded(&ids) {
+            let mut values = Binds::of(ids.len() + 2);
+            values
+                .put(claim.token)
+                .put(now.plus(hold))
+                .put_all(ids.iter().copied());
+            let done = retrying!(self, self.inner.db.execute(&CLAIM_MADE, ids.len(), &values))?;
+            if done.rows == u64::try_from(asked).unwrap_or(u64::MAX) {
+                taken.extend(ids);
+                continue;
+            }
+            let values = with_token(&ids, claim.token);
+            for row in self.inner.db.fetch(&CLAIMED, ids.len(), &values).await? {
+                taken.insert(row.cells().int()?);
+            }
+        }
+        let (taken, others) = rows.into_iter().partition(|row| taken.contains(&row.id));
+        claim.add_made(taken);
+        Ok(others)
     }
 
     /// Claims what is due of `ids` by one of the two statements; gives how many.

@@ -9,6 +9,9 @@ mod transaction_row;
 #[macro_use]
 mod reversal_row;
 
+#[macro_use]
+mod forwards;
+
 mod accept;
 mod alerts;
 mod audit;
@@ -30,7 +33,6 @@ mod duties;
 mod enrolments;
 mod forward_ends;
 mod forward_tries;
-mod forwards;
 mod group;
 mod heartbeats;
 mod holds;
@@ -95,7 +97,7 @@ pub use sweep::{AuditGap, Mark, ReversalGap};
 pub use switches::TerminalChange;
 pub use symptoms::{Decided, FailedBatch, SilentTerminal};
 pub use tokens::{NewToken, Origin, TokenRow};
-pub use transactions::{Decision, Existing, TransactionView, Validated};
+pub use transactions::{Decision, DecisionsMade, Existing, TransactionView, Validated};
 pub use widths::{AUTOSCALER, NewWidth, Width, WidthMove};
 
 use std::{sync::Arc, time::Duration};

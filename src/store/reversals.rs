@@ -112,8 +112,9 @@ const VOID_SALE: Sql = Sql {
 
 pub(super) const WITHDRAW: Sql = Sql {
     name: "forwards.withdraw",
-    text: "UPDATE forwards SET state = 'WITHDRAWN', due_at = NULL, claim = 0, settled_at = ? \
-           WHERE transaction_id IN ({?}) AND due_at IS NOT NULL",
+    // A sale that was made claimed may have left uncounted; MySQL assigns from left to right.
+    text: "UPDATE forwards SET attempts = attempts + (attempts = 0 AND state = 'SENDING'), state = 'WITHDRAWN', \
+           due_at = NULL, claim = 0, settled_at = ? WHERE transaction_id IN ({?}) AND due_at IS NOT NULL",
 };
 
 impl Store {

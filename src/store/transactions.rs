@@ -58,8 +58,20 @@ pub struct Decision {
     pub findings: Vec<Finding>,
     /// When it was decided.
     pub at: Timestamp,
+    /// Where a job is named with the decision that sends a VALID sale without claiming it: until when it is
+    /// claimed for that job. `None`: it is due at once.
+    pub claimed_until: Option<Timestamp>,
     /// A callback to be delivered, if the terminal wants one.
     pub notice: Option<NewNotice>,
+}
+
+/// What came of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionsMade {
+    /// The transactions that keep what they had: they were decided before, or given up, or do not exist.
+    pub left_alone: Vec<i64>,
+    /// Whether the VALID ones are claimed as the decisions say. None is where any was left alone or void.
+    pub claimed: bool,
 }
 
 /// A transaction as shown to its terminal.

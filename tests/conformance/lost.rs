@@ -1,10 +1,20 @@
 //! Answers that are lost on their way, and a server that lets nobody in for a while. (A7)
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
 use redis::Value;
-use tsms::queue;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tsms::queue::{self, Job};
 
 use crate::{
-    harness::{Fixture, LONG, Probe, STAGE, jobs, pool, settings, until},
+    harness::{Fixture, LONG, Probe, STAGE, job, jobs, pool, settings, until},
     server::Server,
 };
 
@@ -46,6 +56,69 @@ async fn jobs_of_an_answer_that_was_lost_do_not_wait_for_their_lease() {
         Vec::from_iter(10..25)
     );
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+}
+
+/// The server takes a push, but its answer never arrives, and it is made again. Of the two jobs one has no body:
+/// a body may say that a sale is claimed for its job, and there may be one such job only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_whose_answer_was_lost_is_made_again_without_bodies() {
+    let server = Server::start().await;
+    let queue = queue::open(&settings(&losing_a_push(server.url()).await))
+        .await
+        .unwrap();
+    let fixture = Fixture {
+        queue,
+        server: Some(server),
+    };
+    let bodies = [&b"one"[..], b"two"];
+    let pushed = bodies.map(|body| Job {
+        body: Bytes::from_static(body),
+        ..job(1)
+    });
+    fixture.queue.push(STAGE, pushed.to_vec()).await.unwrap();
+    let (probe, seen) = Probe::done();
+    let running = fixture.start(pool(1, 10, LONG), &probe);
+    let found = seen.set().await;
+    let found: Vec<&[u8]> = found.iter().map(|job| &job.body[..]).collect();
+    assert_eq!(found, [b"one", b"two", &b""[..], b""]);
+    running.stop().await;
+}
+
+/// The address of a way to the server at `url` on which the answer to the first push is lost.
+async fn losing_a_push(url: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = format!("redis://{}", listener.local_addr().unwrap());
+    let lose = Arc::new(AtomicBool::new(true));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let address = url.split('/').nth(2).unwrap_or_default().to_owned();
+            tokio::spawn(pass(client, address, Arc::clone(&lose)));
+        }
+    });
+    way
+}
+
+/// Passes on what both sides say until either ends, or until the answer that is to be lost has come.
+async fn pass(mut client: TcpStream, address: String, lose: Arc<AtomicBool>) {
+    let mut server = TcpStream::connect(address).await.unwrap();
+    let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            Ok(length @ 1..) = client.read(&mut asked) => {
+                server.write_all(&asked[..length]).await.unwrap();
+                let is_push = asked[..length].windows(4).any(|word| word == b"XADD");
+                if is_push && lose.swap(false, Ordering::SeqCst) {
+                    let length = server.read(&mut answered).await.unwrap();
+                    assert_ne!(length, 0, "the push was answered");
+                    return;
+                }
+            }
+            Ok(length @ 1..) = server.read(&mut answered) => {
+                client.write_all(&answered[..length]).await.unwrap();
+            }
+            else => return,
+        }
+    }
 }
 
 /// A password that is wrong for a while, as when it is changed at the server first: the process comes

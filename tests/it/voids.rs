@@ -6,7 +6,9 @@ use std::{num::NonZeroU64, time::Duration};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use tsms::{
-    domain::{checksum::Version, money::Money, payload::void_checksum, reversal::ReversalKind},
+    domain::{
+        checksum::Version, money::Money, payload::void_checksum, reversal::ReversalKind, time::Timestamp,
+    },
     fleet::Roles,
     stage::Stage,
     standin::{
@@ -163,10 +165,51 @@ mod before_it_is_sent {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn valid() {
-        let roles = only(&[Stage::Validation, Stage::Processing]);
-        void_before(Tier::Embedded, roles.clone(), "VALID").await;
-        void_before(Tier::Fleet, roles, "VALID").await;
+        void_of_a_sale_that_nobody_took(Tier::Embedded).await;
+        void_of_a_sale_that_nobody_took(Tier::Fleet).await;
     }
+}
+
+/// The claim that was made with the decision has run out. For all that the record knows the sale may have been sent:
+/// it is not sent any more, and the web application hears that it is void.
+async fn void_of_a_sale_that_nobody_took(tier: Tier) {
+    let roles = only(&[Stage::Validation, Stage::Processing]);
+    let mut world = World::start_roles(tier, "", &roles).await;
+    let id = world.sell(1).await;
+    world.becomes(id, "VALID").await;
+    let start = (Timestamp::from_micros(0), 0);
+    let ended = async {
+        let due = async || {
+            world
+                .store
+                .due_forwards(start, Timestamp::now(), 1)
+                .await
+                .unwrap()
+        };
+        while due().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+    assert_eq!(world.void(world.till(), id, "Too late?").await.status, 200);
+    let rest = Roles {
+        ingress: false,
+        stages: vec![Stage::Forwarding, Stage::Audit, Stage::Notification],
+        scheduler: true,
+    };
+    world.join(&rest).await;
+    world
+        .sink
+        .wait_until(|seen| seen.distinct == 1, DEADLINE)
+        .await
+        .unwrap();
+    world.drain().await;
+    assert_eq!(world.held(id), Some((true, Money::ZERO, 1)), "as void, once");
+    let status = world.status(id).await;
+    assert_eq!(status["forward"]["state"], "WITHDRAWN", "{status}");
+    assert_eq!(status["void_forward"]["state"], "FORWARDED", "{status}");
+    world.never_complained();
+    world.stop().await;
 }
 
 async fn a_void_after_the_sale_arrived_is_told_once(world: World) {

@@ -57,7 +57,7 @@ async fn sales_of_several_tenants_arrive_once_and_pass_every_check_of_the_contra
     let world = World::new(|config| config.forwarding.batch_size = 7).await;
     let mut jobs = Vec::new();
     for (till, seed) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
-        jobs.extend(world.due_sales(till, 9, seed).await);
+        jobs.extend(world.claimed_sales(till, 9, seed).await);
     }
     let outcome = world.run(Stage::Forwarding, &jobs).await;
     assert_eq!(outcome.verdicts, vec![Verdict::Done; 36]);
@@ -79,7 +79,7 @@ async fn sales_of_several_tenants_arrive_once_and_pass_every_check_of_the_contra
 #[tokio::test]
 async fn one_sale_that_is_refused_does_not_hold_back_the_others() {
     let world = World::new(|_| ()).await;
-    let jobs = world.due_sales(0, 16, 1).await;
+    let jobs = world.claimed_sales(0, 16, 1).await;
     world.sink.set_mode(Mode::always(Answer::Status(422)).times(5));
     let outcome = world.run(Stage::Forwarding, &jobs).await;
     // The batch, its first half, … down to one sale: five refusals, then the rest gets through.
@@ -103,7 +103,7 @@ async fn one_sale_that_is_refused_does_not_hold_back_the_others() {
 #[tokio::test]
 async fn an_answer_that_was_lost_has_no_second_effect() {
     let world = World::new(|config| config.forwarding.breaker_failures = 100).await;
-    let jobs = world.due_sales(0, 10, 1).await;
+    let jobs = world.claimed_sales(0, 10, 1).await;
     world
         .sink
         .set_mode(Mode::always(Answer::Reset).applied().times(3));
@@ -187,7 +187,7 @@ async fn an_open_breaker_sends_nothing_and_burns_no_attempt() {
         config.forwarding.breaker_open_ms = Millis::new(3_600_000);
     })
     .await;
-    let jobs = world.due_sales(0, 5, 1).await;
+    let jobs = world.claimed_sales(0, 5, 1).await;
     world.sink.set_mode(Mode::always(Answer::Status(503)));
     let outcome = world.run(Stage::Forwarding, &jobs).await;
     let codes: Vec<&str> = outcome.verdicts.iter().map(Verdict::code).collect();

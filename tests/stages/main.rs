@@ -5,6 +5,7 @@
 
 mod breaker;
 mod bulkhead;
+mod claimed;
 mod decide;
 mod forward;
 mod notify;

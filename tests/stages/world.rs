@@ -61,6 +61,8 @@ impl World {
         config.forwarding.sinks_refresh_ms = Millis::new(0);
         config.forwarding.endpoint = endpoint;
         config.forwarding.token = Secret::new(TOKEN);
+        // None ends while a test runs, however slow the machine.
+        config.forwarding.claim_ms = Millis::new(600_000);
         config.forwarding.retry_min_ms = Millis::new(1);
         config.forwarding.retry_max_ms = Millis::new(1);
         adjust(&mut config);
@@ -182,19 +184,27 @@ impl World {
         self.store.transactions_of(&ids).await.unwrap()
     }
 
-    /// VALID sales that are due to be forwarded, with their jobs.
+    /// VALID sales that are due to be forwarded, with their jobs: decided while forwarding was switched off.
     pub(crate) async fn due_sales(&self, till: usize, items: usize, seed: u64) -> Vec<Job> {
+        let off = self.other(|config| config.forwarding.enabled = false);
+        self.decided_by(&off, till, items, seed).await
+    }
+
+    /// VALID sales that are claimed for their jobs.
+    pub(crate) async fn claimed_sales(&self, till: usize, items: usize, seed: u64) -> Vec<Job> {
+        self.decided_by(&self.ctx, till, items, seed).await
+    }
+
+    pub(crate) async fn decided_by(&self, ctx: &Ctx, till: usize, items: usize, seed: u64) -> Vec<Job> {
         let accepted = self.accept(till, items, false, seed).await;
         let validated = self.run(Stage::Validation, &[with_body(&accepted)]).await;
-        let decided = self
-            .run(Stage::Processing, &followers(&validated, Stage::Processing))
-            .await;
+        let undecided = followers(&validated, Stage::Processing);
+        let decided = workers::run(Stage::Processing, ctx, &undecided).await.unwrap();
         let jobs = followers(&decided, Stage::Forwarding);
         assert_eq!(jobs.len(), items);
         jobs
     }
 
-    /// How many audit rows each tenant's chain has.
     /// Brings back the letters that `which` means, in one step; how the order stands then.
     pub(crate) async fn bring_back(&self, which: &str, reason: &str) -> Redrive {
         let which = which.parse().unwrap();
@@ -206,6 +216,7 @@ impl World {
             .unwrap()
     }
 
+    /// Rows of all tenants' chains.
     pub(crate) async fn audited(&self) -> usize {
         let tenants: BTreeSet<i64> = self.tills.iter().map(|till| till.tenant_id).collect();
         let mut rows = 0;

@@ -315,8 +315,9 @@ pub(crate) async fn what_was_set_aside_goes_through_its_stage_again(base: &Base)
             .decide(std::slice::from_ref(&decided))
             .await
             .unwrap()
+            .left_alone
             .is_empty()
     );
-    assert_eq!(store.decide(&[decided]).await.unwrap(), [sales[0].id]);
+    assert_eq!(store.decide(&[decided]).await.unwrap().left_alone, [sales[0].id]);
     assert_eq!(base.rows("forwards").await, 1);
 }

@@ -52,7 +52,7 @@ pub(crate) async fn the_first_decision_stands(base: &Base) {
     let again: Vec<Decision> = [rows[0].id, rows[1].id, rows[2].id, rows[2].id, 999_999]
         .map(|id| decision(id, ValidationStatus::Valid))
         .to_vec();
-    let left_alone = store.decide(&again).await.unwrap();
+    let left_alone = store.decide(&again).await.unwrap().left_alone;
     assert_eq!(left_alone, [rows[1].id, 999_999]);
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let states: Vec<ValidationStatus> = store
@@ -131,7 +131,8 @@ pub(crate) async fn a_buried_transaction_is_not_decided(base: &Base) {
     let left_alone = store
         .decide(&[decision(rows[0].id, ValidationStatus::Valid)])
         .await
-        .unwrap();
+        .unwrap()
+        .left_alone;
     assert_eq!(left_alone, [rows[0].id]);
     assert_eq!(base.rows("forwards").await, 1);
     let uuid = rows[0].sale.transaction_id;

@@ -116,6 +116,7 @@ pub(crate) fn decision(id: i64, status: ValidationStatus) -> Decision {
         status,
         findings: Vec::new(),
         at: after(3),
+        claimed_until: None,
         notice: None,
     }
 }

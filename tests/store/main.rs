@@ -21,6 +21,7 @@ mod alerting;
 mod auditing;
 mod breakers;
 mod busiest;
+mod claiming;
 mod dead_letters;
 mod deciding;
 mod directory;
@@ -97,7 +98,11 @@ on_both! {
         retries_come_back_and_count_when_they_should,
         a_claim_on_sales_never_claimed_is_one_statement,
         a_dead_one_leaves_one_letter,
-        a_sale_costs_ten_row_writes;
+        a_sale_costs_nine_row_writes;
+    claiming:
+        what_is_made_claimed_is_held_until_then_and_counted_at_its_end,
+        what_was_made_claimed_is_taken_over_when_its_claim_ends,
+        a_claim_that_was_made_is_renewed_by_its_job_once;
     dead_letters:
         what_was_given_up_is_due_again_once,
         a_refused_sale_takes_its_refunds_along_and_a_void_one_stays,
@@ -128,6 +133,7 @@ on_both! {
         a_void_meets_its_sale_wherever_it_is,
         a_parked_void_is_joined_by_the_decision,
         a_void_is_told_after_its_sale_and_once,
+        a_void_of_a_sale_made_claimed_waits_and_is_told,
         a_sweeper_finds_reversals_and_what_the_log_misses;
     refunding:
         refunds_never_exceed_their_sale,

@@ -140,7 +140,7 @@ pub(crate) async fn a_sale_void_before_its_decision_is_never_sent(base: &Base) {
     .map(|(status, row)| decision(row.id, *status))
     .collect();
     made(&store, &void(id_of(&rows[2]), "early")).await;
-    assert!(store.decide(&decisions).await.unwrap().is_empty());
+    assert!(store.decide(&decisions).await.unwrap().left_alone.is_empty());
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let claimed = claim(&store, &ids).await;
     assert_eq!(claimed.items.len(), 1);
@@ -228,10 +228,10 @@ pub(crate) async fn a_parked_void_is_joined_by_the_decision(base: &Base) {
         .collect();
     // Alone, the first needs no second look.
     let before = store.statements();
-    assert!(store.decide(&decisions[..1]).await.unwrap().is_empty());
+    assert!(store.decide(&decisions[..1]).await.unwrap().left_alone.is_empty());
     let sent = sent_since(&store, &before);
     assert_eq!(sent, [("forwards.insert", 1), ("transactions.decide_valid", 1)]);
-    assert_eq!(store.decide(&decisions).await.unwrap(), [rows[0].id]);
+    assert_eq!(store.decide(&decisions).await.unwrap().left_alone, [rows[0].id]);
     let stored = store.transactions(&row_ids).await.unwrap();
     assert!(stored.iter().all(|row| row.status == ValidationStatus::Valid));
     assert!(stored[0].voided_at.is_none() && stored[1].voided_at.is_some());
@@ -298,6 +298,50 @@ pub(crate) async fn a_void_is_told_after_its_sale_and_once(base: &Base) {
     assert_eq!(state(&store, &rows[0]).await.1, [ForwardState::Forwarded]);
     assert_eq!(state(&store, &rows[1]).await.1, [ForwardState::Dead]);
     assert!(claim(&store, &ids).await.items.is_empty());
+}
+
+/// The worker of a sale that is made claimed may be sending it without a word in the record: its void waits for
+/// the end of the claim, and is told then.
+pub(crate) async fn a_void_of_a_sale_made_claimed_waits_and_is_told(base: &Base) {
+    let store = base.store().await;
+    let rows = recorded(&store, 2).await;
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let soon = Timestamp::now().plus(HOLD);
+    let ends = [soon, Timestamp::from_micros(1)];
+    let decisions: Vec<_> = (ends.into_iter().zip(&ids))
+        .map(|(until, id)| Decision {
+            claimed_until: Some(until),
+            ..decision(*id, ValidationStatus::Valid)
+        })
+        .collect();
+    assert!(store.decide(&decisions).await.unwrap().claimed);
+    for row in &rows {
+        made(&store, &void(id_of(row), "at once")).await;
+    }
+    let (sending, withdrawn) = (ForwardState::Sending, ForwardState::Withdrawn);
+    let waits = vec![ForwardState::Pending];
+    assert_eq!(state(&store, &rows[0]).await, (Some(sending), waits.clone()));
+    assert_eq!(state(&store, &rows[1]).await, (Some(withdrawn), waits));
+    let told = claim(&store, &ids).await;
+    let taken: Vec<i64> = told.items.iter().map(|item| item.row.id).collect();
+    assert_eq!(taken, [ids[1]]);
+    assert_eq!(told.held.len(), 1);
+    // That it may have left is not forgotten: a void that comes back later is told too.
+    store
+        .settle_reversals(told.token, &[again(ids[1])])
+        .await
+        .unwrap();
+    assert_eq!(claim(&store, &ids).await.items.len(), 1);
+}
+
+/// Again at once.
+fn again(id: i64) -> Settled {
+    Settled::Retry {
+        id,
+        due_at: Timestamp::now(),
+        code: "timeout",
+        counts: true,
+    }
 }
 
 pub(crate) async fn a_sweeper_finds_reversals_and_what_the_log_misses(base: &Base) {

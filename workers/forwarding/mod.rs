@@ -2,7 +2,8 @@
 //!
 //! The life of a sale here:
 //! 1. it is claimed: the attempt is counted and the sale is not due again before the claim ends,
-//!    committed before anything is sent;
+//!    committed before anything is sent; usually it was made claimed, with its decision, for the job that comes
+//!    within half of that claim, and the attempt is counted when its end is;
 //! 2. it travels in a batch; a batch that is refused is halved until the sale that is refused stands
 //!    alone, so that one bad sale never holds back the others;
 //! 3. its end is committed: forwarded, due again later, or a dead letter.
@@ -52,6 +53,7 @@ use crate::{
     domain::{sale::Transaction, time::Timestamp},
     outcome::{Outcome, Verdict},
     queue::Job,
+    stage::Stage,
     store::{Claim, Settled, StoreError},
 };
 
@@ -110,22 +112,50 @@ pub(super) async fn bury(ctx: &Ctx, id: i64, reason: &str, now: Timestamp) -> Re
     Ok(())
 }
 
+/// The copy of the row that a job carries, and until when the sale is claimed for it, if it was made so.
+fn copy(job: &Job) -> Option<(Transaction, Option<Timestamp>)> {
+    // One that waited for a second attempt may be out of date: the sale may be voided since.
+    if job.attempt > 0 {
+        return None;
+    }
+    let claimed = Transaction::decode_claimed(&job.body).map(|(row, until)| (row, Some(until)));
+    claimed
+        .or_else(|| Some((Transaction::decode(&job.body)?, None)))
+        .filter(|(row, _)| row.id == job.key)
+}
+
 async fn claim(ctx: &Ctx, jobs: &[&Job]) -> Result<Claim, StoreError> {
     let mut seen = HashSet::new();
     let (mut ids, mut rows) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    let (mut made, mut late) = (Vec::with_capacity(jobs.len()), Vec::new());
+    let hold = ctx.config.forwarding.claim_ms.duration();
+    // Later than that another worker may have the job too, or the claim ends before it is renewed.
+    let lease = ctx.config.pool(Stage::Forwarding).lease_ms.duration();
+    let at_least = hold - lease.min(hold / 2);
+    let now = Timestamp::now();
     for job in jobs.iter().filter(|job| seen.insert(job.key)) {
-        ids.push(job.key);
-        // A copy that waited for a second attempt may be out of date: the sale may be voided since.
-        if job.attempt == 0 {
-            rows.extend(Transaction::decode(&job.body).filter(|row| row.id == job.key));
+        match copy(job) {
+            Some((row, Some(until))) if until.since(now) >= at_least => made.push(row),
+            Some((row, Some(_))) => late.push(row),
+            copy => {
+                ids.push(job.key);
+                rows.extend(copy.map(|(row, _)| row));
+            }
         }
     }
-    let hold = ctx.config.forwarding.claim_ms.duration();
-    let now = Timestamp::now();
-    let mut claim = ctx.store.claim_forwards(&ids, rows, now, hold).await?;
-    if claim.items.len() + claim.held.len() < ids.len() {
+    let mut claim = Claim::empty();
+    for row in ctx.store.claim_made_forwards(&mut claim, late, now, hold).await? {
+        ids.push(row.id);
+        rows.push(row);
+    }
+    let before = claim.items.len();
+    ctx.store
+        .claim_due_forwards(&mut claim, &ids, rows, now, hold)
+        .await?;
+    if claim.items.len() - before + claim.held.len() < ids.len() {
         // What is left has ended, or is due later, or has a void or refund that is due.
         ctx.store.claim_reversals(&mut claim, &ids, now, hold).await?;
     }
+    claim.add_made(made);
     Ok(claim)
 }

@@ -17,10 +17,12 @@ use bytes::Bytes;
 
 use self::parts::{Parts, Whole};
 use super::{AcceptedSubmission, AuditEvent, Change};
-use crate::domain::sale::Transaction;
+use crate::domain::{sale::Transaction, time::Timestamp};
 
 /// First byte of a body that is a transaction row. `1` was JSON.
 const ROW_VERSION: u8 = b'2';
+/// The same of a row with the end of the claim that was made for its job.
+const CLAIMED_ROW_VERSION: u8 = b'3';
 /// First byte of a body that is a list of audit events. `1` was JSON, `2` one event.
 const EVENTS_VERSION: u8 = b'3';
 /// First byte of a body that is a submission. `1` was a line of JSON before the raw submission.
@@ -46,6 +48,23 @@ impl Transaction {
         let mut parts = Parts::of(body, ROW_VERSION)?;
         let row = row::transaction(&mut parts)?;
         parts.are_all_read().then_some(row)
+    }
+
+    /// The row as the body of the job that a claim was made for, with the end of that claim.
+    #[must_use]
+    pub fn encode_claimed(&self, until: Timestamp) -> Bytes {
+        let mut out = Whole::new(CLAIMED_ROW_VERSION, ROW_ROOM);
+        row::put_transaction(&mut out, self);
+        out.time(until);
+        out.finish()
+    }
+
+    /// Reads what [`Transaction::encode_claimed`] wrote; `None` where it is anything else.
+    #[must_use]
+    pub fn decode_claimed(body: &[u8]) -> Option<(Self, Timestamp)> {
+        let mut parts = Parts::of(body, CLAIMED_ROW_VERSION)?;
+        let claimed = (row::transaction(&mut parts)?, parts.time()?);
+        parts.are_all_read().then_some(claimed)
     }
 }
 

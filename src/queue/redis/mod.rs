@@ -96,27 +96,33 @@ impl Redis {
 
     pub(super) async fn push(&self, jobs: &[(Stage, Job)]) -> Result<(), QueueError> {
         for chunk in jobs.chunks(self.settings.push_batch.max(1)) {
-            let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
-            if chunk.len() > 1 {
-                // Else the first job would wake a reader that waits, which would leave with it alone.
-                pipe.atomic();
-            }
             let now = Instant::now();
-            for (stage, job) in chunk {
-                let lane = {
+            let streams: Vec<&str> = (chunk.iter())
+                .map(|(stage, job)| {
                     let meter = &self.meters[*stage as usize];
                     let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-                    meter.lane(job.tenant_id, now)
-                };
-                pipe.add_command(wire::add(self.keys(*stage).lane(lane), job))
-                    .ignore();
-            }
+                    self.keys(*stage).lane(meter.lane(job.tenant_id, now))
+                })
+                .collect();
+            let adding = |with_bodies: bool| {
+                let mut pipe = ::redis::Pipeline::with_capacity(chunk.len());
+                if chunk.len() > 1 {
+                    // Else the first job would wake a reader that waits, which would leave with it alone.
+                    pipe.atomic();
+                }
+                for ((_, job), stream) in chunk.iter().zip(&streams) {
+                    let body = if with_bodies { &job.body[..] } else { b"" };
+                    pipe.add_command(wire::add(stream, job, body)).ignore();
+                }
+                pipe
+            };
             // The first command after a lost connection finds out about the loss; the second one
-            // rides on the new connection. Jobs may be queued twice, which is harmless.
+            // rides on the new connection. Jobs may be queued twice, which is harmless without bodies:
+            // only one of two may be the one that its sale is claimed for.
             let mut shared = self.shared.clone();
-            let mut pushed = pipe.query_async::<()>(&mut shared).await;
+            let mut pushed = adding(true).query_async::<()>(&mut shared).await;
             if pushed.as_ref().is_err_and(RedisError::is_connection_dropped) {
-                pushed = pipe.query_async(&mut shared).await;
+                pushed = adding(false).query_async(&mut shared).await;
             }
             pushed.map_err(unavailable)?;
         }

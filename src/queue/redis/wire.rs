@@ -36,11 +36,11 @@ fn line(job: &Job) -> String {
     format!("{VERSION} {key} {tenant_id} {attempt} {enqueued_at} {request_id}")
 }
 
-/// The command that puts a job at the end of `stream`.
-pub(super) fn add(stream: &str, job: &Job) -> Cmd {
+/// The command that puts a job with this body at the end of `stream`.
+pub(super) fn add(stream: &str, job: &Job, body: &[u8]) -> Cmd {
     let mut add = ::redis::cmd("XADD");
     add.arg(stream).arg("*").arg("h").arg(line(job));
-    add.arg("b").arg(job.body.as_ref());
+    add.arg("b").arg(body);
     add
 }
 

@@ -211,6 +211,17 @@ fn the_forms_of_the_versions_in_use_do_not_change() {
         body: Bytes::from_static(b"{}"),
     };
     assert_eq!(Transaction::decode(&row.encode()), Some(row.clone()));
+    // One that is claimed for its job is the same, with the end of the claim.
+    let claimed = row.encode_claimed(Timestamp::from_micros(0x0102));
+    let end = [0, 0, 0, 0, 0, 0, 1, 2];
+    assert_eq!(claimed, [b"3", &row.encode()[1..], &end].concat());
+    let until = Timestamp::from_micros(0x0102);
+    assert_eq!(Transaction::decode_claimed(&claimed), Some((row.clone(), until)));
+    assert_eq!(Transaction::decode(&claimed), None);
+    assert_eq!(Transaction::decode_claimed(&row.encode()), None);
+    for end in 0..claimed.len() {
+        assert_eq!(Transaction::decode_claimed(&claimed[..end]), None, "cut at {end}");
+    }
     assert_eq!(
         [row.encode(), AuditEvent::encode(&[event]), submission.encode()]
             .map(|body| data_encoding::HEXLOWER.encode(&body)),
