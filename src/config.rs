@@ -316,6 +316,8 @@ pub struct Fleet {
     pub directory_ttl_ms: Millis,
     /// Most terminals a worker process keeps in memory.
     pub directory_capacity: u64,
+    /// Most terminals read at once where some are looked up: their neighbours may be next.
+    pub directory_ahead: u16,
     /// Stand-in web application of the demo.
     pub demo_sink_listen: SocketAddr,
 }

@@ -155,3 +155,18 @@ async fn a_damaged_record_becomes_a_dead_letter_and_holds_up_nobody() {
     assert_eq!(again.verdicts[1], Verdict::Done);
     assert_eq!(world.store.count_dead_letters().await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn the_tills_beside_one_that_sells_are_known_after_one_look() {
+    let world = World::new(|_| ()).await;
+    for till in 0..4 {
+        let accepted = world
+            .accept(till, 1, false, 1 + u64::try_from(till).unwrap())
+            .await;
+        let outcome = world.run(Stage::Validation, &[with_body(&accepted)]).await;
+        assert_eq!(outcome.verdicts, [Verdict::Done]);
+    }
+    let sent = world.store.statements();
+    let looks = sent.iter().find(|(name, _)| *name == "terminals.by_id");
+    assert_eq!(looks, Some(&("terminals.by_id", 1)));
+}
