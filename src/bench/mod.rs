@@ -81,6 +81,8 @@ pub struct Options {
     pub backlog: usize,
     /// Sales by which the tables grow.
     pub growth: usize,
+    /// What MariaDB has for pages, and for its log, in GiB.
+    pub database_gib: usize,
     /// Single sales while idle.
     pub singles: usize,
     /// Connections kept open and silent, at most.
@@ -282,7 +284,7 @@ impl Report {
             machine: Machine::here(options),
             servers: match options.tier {
                 Tier::Embedded => vec!["SQLite WAL, synchronous=FULL; queues in memory".to_owned()],
-                Tier::Fleet => servers::settings(),
+                Tier::Fleet => servers::settings(options.database_gib),
             },
             tenants: options.tenants,
             terminals: options.terminals,

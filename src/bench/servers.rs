@@ -21,14 +21,16 @@ pub(super) const START: Duration = Duration::from_secs(60);
 /// Pause between two looks at a server that starts.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 
-/// Settings of the database that the figures depend on.
-const DATABASE_OPTIONS: [&str; 5] = [
-    "--innodb-flush-log-at-trx-commit=1",
-    "--innodb-doublewrite=1",
-    "--innodb-buffer-pool-size=1G",
-    "--innodb-log-file-size=512M",
-    "--max-connections=500",
-];
+/// Settings of the database that the figures depend on; `gib` is what it has for pages, and for its log.
+fn database_options(gib: usize) -> [String; 5] {
+    [
+        "--innodb-flush-log-at-trx-commit=1".to_owned(),
+        "--innodb-doublewrite=1".to_owned(),
+        format!("--innodb-buffer-pool-size={gib}G"),
+        format!("--innodb-log-file-size={gib}G"),
+        "--max-connections=500".to_owned(),
+    ]
+}
 
 /// Settings of Redis that the figures depend on.
 const REDIS_OPTIONS: [&str; 8] = [
@@ -50,9 +52,9 @@ pub(super) struct Database {
 }
 
 /// What the readers of the figures must know of the servers.
-pub(super) fn settings() -> Vec<String> {
+pub(super) fn settings(database_gib: usize) -> Vec<String> {
     vec![
-        format!("mariadbd {}", DATABASE_OPTIONS.join(" ")),
+        format!("mariadbd {}", database_options(database_gib).join(" ")),
         "redis-server appendonly yes, appendfsync everysec: jobs are an index that the sweeper rebuilds; \
          the record is the database"
             .to_owned(),
@@ -65,7 +67,7 @@ pub(super) fn spare_address() -> Result<SocketAddr, BenchError> {
 }
 
 /// Starts MariaDB with an empty database in `folder`.
-pub(super) async fn start_database(folder: &Path) -> Result<Database, BenchError> {
+pub(super) async fn start_database(folder: &Path, gib: usize) -> Result<Database, BenchError> {
     let install = find("mariadb-install-db", "mariadb-server")?;
     let server = find("mariadbd", "mariadb-server")?;
     let data = folder.join("mariadb");
@@ -101,7 +103,7 @@ pub(super) async fn start_database(folder: &Path) -> Result<Database, BenchError
         .arg(format!("--socket={}", folder.join("mariadb.socket").display()))
         .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
         .arg(format!("--port={}", address.port()))
-        .args(DATABASE_OPTIONS);
+        .args(database_options(gib));
     let mut process = Process::start("mariadbd", true, &command, folder)?;
     let deadline = Instant::now() + START;
     let server = format!("mysql://root@{address}");

@@ -107,7 +107,7 @@ impl Tier {
                 (format!("sqlite:{}", file.display()), "memory:".to_owned())
             }
             Kind::Fleet => {
-                let database = servers::start_database(&folder.0).await?;
+                let database = servers::start_database(&folder.0, options.database_gib).await?;
                 processes.push(database.process);
                 let (process, address) = servers::start_redis(&folder.0).await?;
                 processes.push(process);

@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Sales by which the tables grow; 1,000,000 take some 4 GB.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=20_000_000))]
     growth: Option<u32>,
+    /// What MariaDB has for pages, and as much again on disk for its log, in GiB.
+    #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=256))]
+    database_gib: Option<u32>,
     /// Where the data goes meanwhile; the disk under it decides much.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -152,6 +155,7 @@ fn options(setup: &Setup, args: &Args) -> Options {
         most_sales: number(None, 500, 100_000),
         backlog: number(args.backlog, 2000, 100_000),
         growth: number(args.growth, 2000, 1_000_000),
+        database_gib: number(args.database_gib, 1, 4),
         singles: number(None, 20, 200),
         idle_connections: if args.quick { 200 } else { 10_000 },
         yardstick_seconds: if args.quick { 1 } else { 5 },
