@@ -40,7 +40,9 @@ const LOCK_CHAINS: Sql = Sql {
 
 const RECORDED: Sql = Sql {
     name: "audit_log.recorded",
-    text: "SELECT transaction_id, change_no FROM audit_log WHERE transaction_id IN ({?})",
+    // As with receipts: the sweeper asks for pages of them, and MariaDB read the whole log.
+    text: "SELECT transaction_id, change_no FROM audit_log $BY_INDEX[audit_log_change] \
+           WHERE transaction_id IN ({?})",
 };
 
 const HEADS: Sql = Sql {

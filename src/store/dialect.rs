@@ -24,7 +24,8 @@ pub(super) enum Dialect {
 ///
 /// In the text `{…}` stands for one row and is repeated with commas, `{…|sep}` with `sep` between;
 /// `$LOCK` locks the rows read until the transaction ends; `$KEEP_FIRST` lets an insert leave a row
-/// that has the key already as it is, without hiding any other refusal as `INSERT IGNORE` would.
+/// that has the key already as it is, without hiding any other refusal as `INSERT IGNORE` would;
+/// `$BY_INDEX[name]` has rows found by that index, whatever the statistics say.
 pub(super) struct Sql {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
@@ -39,6 +40,17 @@ impl Dialect {
             Dialect::Sqlite => ("", "ON CONFLICT DO NOTHING"),
         };
         let template = template.replace("$LOCK", lock).replace("$KEEP_FIRST", keep_first);
+        let template = match template.split_once(" $BY_INDEX[") {
+            Some((before, after)) => {
+                let (index, after) = after.split_once(']').unwrap_or((after, ""));
+                match self {
+                    Dialect::MySql => format!("{before} FORCE INDEX ({index}){after}"),
+                    // It has no statistics that could grow old.
+                    Dialect::Sqlite => format!("{before}{after}"),
+                }
+            }
+            None => template,
+        };
         let mut text = String::with_capacity(template.len() * 2);
         let mut rest = template.as_str();
         while let Some((before, after)) = rest.split_once('{') {
@@ -191,6 +203,17 @@ mod tests {
             Dialect::MySql.write_out(template, 2),
             "SELECT a FROM t WHERE (b = ? AND c = ?) OR (b = ? AND c = ?) AND d IN (?, ?) FOR UPDATE"
         );
+    }
+
+    #[test]
+    fn an_index_is_named_where_statistics_may_be_old() {
+        let template = "SELECT a FROM t $BY_INDEX[t_b] WHERE {(b = ?)| OR }";
+        let written = |dialect: Dialect| dialect.write_out(template, 1);
+        assert_eq!(
+            written(Dialect::MySql),
+            "SELECT a FROM t FORCE INDEX (t_b) WHERE (b = ?)"
+        );
+        assert_eq!(written(Dialect::Sqlite), "SELECT a FROM t WHERE (b = ?)");
     }
 
     #[test]
