@@ -1,8 +1,8 @@
 //! Forwards that are made claimed, with the decision on their sale.
 
 use tsms::{
-    domain::sale::{ForwardState, ValidationStatus},
-    store::{Claim, Decision, Settled},
+    domain::sale::{ForwardState, Transaction, ValidationStatus},
+    store::{Claim, Decision, Settled, Store},
 };
 
 use crate::{
@@ -19,14 +19,19 @@ pub(crate) fn claimed(id: i64) -> Decision {
     }
 }
 
-pub(crate) async fn what_is_made_claimed_is_held_until_then_and_counted_at_its_end(base: &Base) {
-    let store = base.store().await;
-    let rows = recorded(&store, 5).await;
-    let ids = ids_of(&rows);
+/// VALID sales that were made claimed.
+async fn made_claimed(store: &Store, count: usize) -> Vec<Transaction> {
+    let ids = ids_of(&recorded(store, count).await);
     let decisions: Vec<Decision> = ids.iter().map(|id| claimed(*id)).collect();
     assert!(store.decide(&decisions).await.unwrap().claimed);
+    store.transactions(&ids).await.unwrap()
+}
+
+pub(crate) async fn what_is_made_claimed_is_held_until_then_and_counted_at_its_end(base: &Base) {
+    let store = base.store().await;
+    let rows = made_claimed(&store, 5).await;
+    let ids = ids_of(&rows);
     assert_eq!(state(&store, &rows[0]).await, (Some(ForwardState::Sending), 0));
-    let rows = store.transactions(&ids).await.unwrap();
     let mut early = store
         .claim_forwards(&ids, Vec::new(), after(39), HOLD)
         .await
@@ -68,11 +73,8 @@ pub(crate) async fn what_is_made_claimed_is_held_until_then_and_counted_at_its_e
 
 pub(crate) async fn what_was_made_claimed_is_taken_over_when_its_claim_ends(base: &Base) {
     let store = base.store().await;
-    let rows = recorded(&store, 3).await;
+    let rows = made_claimed(&store, 3).await;
     let ids = ids_of(&rows);
-    let decisions: Vec<Decision> = ids.iter().map(|id| claimed(*id)).collect();
-    store.decide(&decisions).await.unwrap();
-    let rows = store.transactions(&ids).await.unwrap();
     let mut first = store
         .claim_forwards(&[], Vec::new(), after(20), HOLD)
         .await
@@ -114,11 +116,8 @@ pub(crate) async fn what_was_made_claimed_is_taken_over_when_its_claim_ends(base
 
 pub(crate) async fn a_claim_that_was_made_is_renewed_by_its_job_once(base: &Base) {
     let store = base.store().await;
-    let rows = recorded(&store, 3).await;
+    let rows = made_claimed(&store, 3).await;
     let ids = ids_of(&rows);
-    let decisions: Vec<Decision> = ids.iter().map(|id| claimed(*id)).collect();
-    store.decide(&decisions).await.unwrap();
-    let rows = store.transactions(&ids).await.unwrap();
     // One has run out and is somebody else's.
     let other = store.claim_forwards(&ids[2..], Vec::new(), after(40), HOLD);
     assert_eq!(other.await.unwrap().items.len(), 1);
